@@ -1,0 +1,150 @@
+"""What weights say of themselves: the `segtool.json` inside every `.keras` file, read without TensorFlow.
+
+A `.keras` file is a zip; Keras ignores entries it does not know, so the card travels inside it.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from segtool.errors import ModelError
+
+CARD_ENTRY = "segtool.json"
+CARD_FORMAT = 1
+DEFAULT_WEIGHTS = "person"
+IGNORE_ID = 255  # in memory always; on disk as the dataset says
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class: the id masks carry, its name, and its colour as RGB in [0, 255]."""
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is needed to use weights, and to judge them.
+
+    `classes` are in the order of the network's channels (binary: background, foreground).
+    `network_size` is in pixels of the image's long side; sides the network sees are multiples of `stride`.
+    `mask_values` holds, a class each, the value its pixels had in the training masks.
+    `scores` is keyed by split, then by metric; `by_data` beneath a split repeats the metrics for each dataset.
+    """
+
+    name: str
+    task: str
+    classes: tuple[ClassInfo, ...]
+    network_size: int
+    stride: int
+    ignore_id: int | None = IGNORE_ID
+    tile_scale: float | None = None
+    threshold: float = 0.5
+    mask_values: tuple[int, ...] = ()
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    flops: int = 0
+    parameters: int = 0
+    licence: str = ""
+    segtool_version: str = ""
+    created: str = ""
+    format: int = CARD_FORMAT
+
+    @property
+    def binary(self) -> bool:
+        """Whether the network has one sigmoid channel in place of one softmax channel a class."""
+        return self.task == "binary"
+
+
+def read_card(path: Path) -> Card:
+    """Returns the card inside `path`. Raises ModelError when the file is damaged, has none, or a newer one."""
+    if path.suffix != ".keras":
+        raise ModelError(f"{path} is not a .keras file; only those can be opened safely.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            raw = json.loads(archive.read(CARD_ENTRY))
+    except FileNotFoundError:
+        raise ModelError(f"There are no weights at {path}.") from None
+    except KeyError:
+        raise ModelError(f"{path} has no card ({CARD_ENTRY}): it was not made by `segtool train`.") from None
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise ModelError(f"{path} is damaged and cannot be opened ({error}).") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+        raise ModelError(f"The card of {path} is damaged: it has no format number.")
+    if raw["format"] > CARD_FORMAT:
+        raise ModelError(
+            f"{path} has a card of format {raw['format']}, this segtool reads up to {CARD_FORMAT}: update segtool."
+        )
+    try:
+        return card_from_json(raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"The card of {path} is damaged ({error}).") from error
+
+
+def card_from_json(raw: Mapping[str, Any]) -> Card:
+    """Returns the card that `card_to_json` wrote; unknown keys are left out."""
+    known = {f.name: raw[f.name] for f in fields(Card) if f.name in raw}
+    known["classes"] = tuple(ClassInfo(int(c["id"]), str(c["name"]), _rgb(c["color"])) for c in raw["classes"])
+    known["mask_values"] = tuple(raw.get("mask_values", ()))
+    known["trained_on"] = tuple(raw.get("trained_on", ()))
+    card = Card(**known)
+    if card.task not in ("binary", "multiclass") or card.network_size < 1 or card.stride < 1:
+        raise ValueError(f"task {card.task!r}, network size {card.network_size}, stride {card.stride}")
+    return card
+
+
+def card_to_json(card: Card) -> dict[str, Any]:
+    """Returns the card as plain JSON values."""
+    return asdict(card)
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Puts `card` into the `.keras` file at `path`, replacing one already there. The file is replaced whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as new:
+            for entry in old.infolist():
+                if entry.filename != CARD_ENTRY:
+                    new.writestr(entry.filename, old.read(entry))
+            new.writestr(CARD_ENTRY, json.dumps(card_to_json(card), indent=1))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def bundled_weights() -> Iterator[Path]:
+    """Yields the weights files that ship with the package, in order of name."""
+    # The wheel carries them inside the package; an editable install finds them in the checkout instead,
+    # because hatchling's force-include is not seen by editable installs.
+    package = Path(__file__).resolve().parent
+    for folder in (package / "weights", package.parent / "weights"):
+        found = sorted(folder.glob("*.keras"))
+        if found:
+            yield from found
+            return
+
+
+def find_weights(name_or_path: str) -> Path:
+    """Returns the file of bundled weights by name, or of own weights by path. Raises ModelError when neither is."""
+    bundled = {path.stem: path for path in bundled_weights()}
+    if name_or_path in bundled:
+        return bundled[name_or_path]
+    path = Path(name_or_path)
+    if path.is_dir() and (path / "weights.keras").is_file():
+        return path / "weights.keras"  # a run folder
+    if not path.is_file():
+        names = ", ".join(bundled) or "none"
+        raise ModelError(f"There are no weights {name_or_path!r}: give a .keras file or a bundled name ({names}).")
+    return path
+
+
+def _rgb(values: Any) -> tuple[int, int, int]:
+    red, green, blue = (int(v) for v in values)
+    return red, green, blue

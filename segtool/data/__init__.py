@@ -1,0 +1,1 @@
+"""The dataset contract: where pairs lie, and what mask values mean."""

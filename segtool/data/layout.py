@@ -1,0 +1,140 @@
+"""Where a dataset's pairs lie on disk: `train/images + train/masks`, `images/train + masks/train`, or one folder."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtool.errors import DataError
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm .pnm .tga".split()
+)
+MASK_SUFFIXES = ("_mask", "_label", "_gt", "_L", "_seg")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its true mask; `name` is the path relative to the images folder, without suffix."""
+
+    name: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The pairs of a dataset by split, and the files that found no partner.
+
+    `val_fraction` is the share given to val by hash, or None where the folders say the split themselves.
+    """
+
+    root: Path
+    pairs: Mapping[str, tuple[Pair, ...]]
+    unpaired: tuple[Path, ...]
+    val_fraction: float | None
+
+    def split(self, name: str) -> tuple[Pair, ...]:
+        """Returns the pairs of one split. Raises DataError when there are none."""
+        if not self.pairs.get(name):
+            have = ", ".join(f"{k} ({len(v)})" for k, v in self.pairs.items() if v) or "none"
+            raise DataError(f"{self.root} has no pairs in split {name!r}; splits with pairs: {have}.")
+        return self.pairs[name]
+
+    @property
+    def all_pairs(self) -> tuple[Pair, ...]:
+        """Returns the pairs of all splits."""
+        return tuple(pair for pairs in self.pairs.values() for pair in pairs)
+
+
+def find_dataset(root: Path, *, val_fraction: float = 0.2, mask_suffix: str | None = None) -> Dataset:
+    """Returns the pairs below `root` in any of the layouts of DESIGN section 3.
+
+    Raises DataError when no layout is there, nothing pairs, or two images want one mask.
+    """
+    if not root.is_dir():
+        raise DataError(f"There is no dataset folder {root}.")
+    folders = _split_folders(root)
+    pairs: dict[str, tuple[Pair, ...]] = {}
+    unpaired: list[Path] = []
+    for split, (images, masks) in folders.items():
+        pairs[split], alone = _pair(images, masks, mask_suffix)
+        unpaired += alone
+    fraction = None
+    if list(folders) == ["all"]:
+        fraction = val_fraction
+        together = pairs.pop("all")
+        pairs["train"] = tuple(p for p in together if not _is_val(p.name, val_fraction))
+        pairs["val"] = tuple(p for p in together if _is_val(p.name, val_fraction))
+    if not any(pairs.values()):
+        example = f", for example {unpaired[0]}" if unpaired else ""
+        raise DataError(
+            f"{root} has no image with a mask of the same name ({len(unpaired)} files without partner{example})."
+        )
+    return Dataset(root, pairs, tuple(unpaired), fraction)
+
+
+def find_images(folder: Path) -> Iterator[Path]:
+    """Yields the picture files below `folder`, by suffix, hidden ones left out, sorted within each folder."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from find_images(path)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+
+
+def content_hash(pairs: tuple[Pair, ...]) -> str:
+    """Returns a short hash of the names and bytes of `pairs`: the same for the same data, wherever it lies."""
+    digest = hashlib.sha256()
+    for pair in sorted(pairs, key=lambda p: p.name):
+        digest.update(pair.name.encode(errors="surrogateescape"))
+        for path in (pair.image, pair.mask):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _split_folders(root: Path) -> dict[str, tuple[Path, Path]]:
+    by_split = {s: (root / s / "images", root / s / "masks") for s in SPLITS if (root / s / "images").is_dir()}
+    if by_split:
+        return by_split
+    by_kind = {s: (root / "images" / s, root / "masks" / s) for s in SPLITS if (root / "images" / s).is_dir()}
+    if by_kind:
+        return by_kind
+    if (root / "images").is_dir():
+        return {"all": (root / "images", root / "masks")}
+    raise DataError(f"{root} has no train/images, images/train or images folder: see DATA in `segtool train --help`.")
+
+
+def _pair(images: Path, masks: Path, mask_suffix: str | None) -> tuple[tuple[Pair, ...], list[Path]]:
+    if not masks.is_dir():
+        raise DataError(f"{images} has no masks folder beside it: {masks} is missing.")
+    by_name = _by_name(images)
+    suffixes = ("", *MASK_SUFFIXES) if mask_suffix is None else (mask_suffix,)
+    mask_files = _by_name(masks)
+    found: dict[str, Path] = {}
+    for name in by_name:
+        for suffix in suffixes:
+            if (mask := mask_files.pop(name + suffix, None)) is not None:
+                found[name] = mask
+                break
+    pairs = tuple(Pair(name, image, found[name]) for name, image in by_name.items() if name in found)
+    alone = [image for name, image in by_name.items() if name not in found] + list(mask_files.values())
+    return pairs, alone
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in find_images(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            raise DataError(f"{files[name]} and {path} want the same pair: rename one of them.")
+        files[name] = path
+    return files
+
+
+def _is_val(name: str, fraction: float) -> bool:
+    # A hash of the name, not a shuffle: adding a picture moves no other picture between the splits.
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:4], "big") < fraction * 2**32

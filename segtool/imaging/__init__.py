@@ -1,0 +1,1 @@
+"""Arrays and files of images and masks; never TensorFlow."""

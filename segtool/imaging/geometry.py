@@ -1,0 +1,62 @@
+"""How a picture meets the network: one geometry for train, evaluate and mask (DESIGN section 4)."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segtool.imaging.codec import Pixels
+
+Probability = npt.NDArray[np.float32]
+
+
+def network_shape(height: int, width: int, *, network_size: int, stride: int) -> tuple[int, int]:
+    """Returns `(h, w)` as the network sees a picture: long side `network_size`, short side the nearest multiple of
+    `stride`, at least one."""
+    scale = network_size / max(height, width)
+
+    def side(length: int) -> int:
+        return max(stride, int(length * scale / stride + 0.5) * stride)
+
+    return side(height), side(width)
+
+
+def to_network(image: Pixels, shape: tuple[int, int]) -> Pixels:
+    """Returns `(H, W, 3)` uint8 stretched to `shape`: area filter down, linear up."""
+    height, width = image.shape[:2]
+    if (height, width) == shape:
+        return image
+    shrinks = shape[0] <= height and shape[1] <= width
+    filtering = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=filtering), np.uint8)
+
+
+def to_mask(probability: Probability, height: int, width: int, *, threshold: float) -> Pixels:
+    """Returns class indices `(height, width)` uint8 from `(h, w, C)` float32 in [0, 1], scaled linearly first.
+
+    One channel: 1 where the probability is at least `threshold`. More: the likeliest class.
+    """
+    if probability.shape[2] == 1:
+        return (_scaled(probability[..., 0], height, width) >= threshold).astype(np.uint8)
+    # Channel by channel: C full-size float planes of a 12-megapixel picture would be half a gigabyte.
+    best = _scaled(probability[..., 0], height, width)
+    indices = np.zeros((height, width), np.uint8)
+    for channel in range(1, probability.shape[2]):
+        plane = _scaled(probability[..., channel], height, width)
+        better = plane > best
+        indices[better] = channel
+        np.maximum(best, plane, out=best)
+    return indices
+
+
+def confidence(probability: Probability) -> float:
+    """Returns how sure the network is, in [0, 1]: the mean over pixels of `2·|p − 0.5|`, or of best − second."""
+    if probability.shape[2] == 1:
+        return float(np.abs(probability - 0.5).mean() * 2)
+    top = np.partition(probability, -2, axis=2)
+    return float((top[..., -1] - top[..., -2]).mean())
+
+
+def _scaled(plane: Probability, height: int, width: int) -> Probability:
+    if plane.shape == (height, width):
+        return plane.copy()
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

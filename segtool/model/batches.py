@@ -1,0 +1,188 @@
+"""Pairs on disk to batches in memory: decoded once, kept at the scale training needs, augmented in the background.
+
+Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truths `(B, h, w, 1)` uint8 class indices.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from segtool.data.classes import MaskCoding
+from segtool.data.layout import Pair
+from segtool.data.truth import read_pair
+from segtool.imaging.augment import augment
+from segtool.imaging.codec import Pixels
+from segtool.imaging.geometry import network_shape, to_network
+from segtool.imaging.masks import resize_mask
+from segtool.streaming import FailureLog, caught, ordered_map
+
+HEADROOM = 1.25  # stored pixels a network pixel: zooming in must not only blur
+MEMORY_SHARE = 0.4  # of what is available when training starts; the rest of the pairs is decoded every time
+ONE_SHAPE_SHARE = 0.9
+
+Sample = tuple[Pixels, Pixels]
+
+
+@dataclass(frozen=True)
+class SampleStore:
+    """Decoded pairs by position: `samples[i]`, or None where memory did not allow to keep it."""
+
+    pairs: tuple[Pair, ...]
+    samples: tuple[Sample | None, ...]
+    read: Callable[[Pair], Sample]
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index] or self.read(self.pairs[index])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def training_reader(codings: Mapping[Pair, MaskCoding], *, network_size: int) -> Callable[[Pair], Sample]:
+    """Returns a reader of pairs at their own aspect, shrunk to what zooming in can use."""
+
+    def read(pair: Pair) -> Sample:
+        image, mask = read_pair(pair, codings[pair])
+        height, width = image.shape[:2]
+        scale = min(1.0, HEADROOM * network_size / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        small = np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
+        return small, resize_mask(mask, *size)
+
+    return read
+
+
+def validation_reader(
+    codings: Mapping[Pair, MaskCoding], *, network_size: int, stride: int
+) -> Callable[[Pair], Sample]:
+    """Returns a reader of pairs exactly as the network will see pictures, the truth beside them."""
+
+    def read(pair: Pair) -> Sample:
+        image, mask = read_pair(pair, codings[pair])
+        shape = network_shape(*image.shape[:2], network_size=network_size, stride=stride)
+        return to_network(image, shape), resize_mask(mask, *shape)
+
+    return read
+
+
+def load_samples(
+    pairs: Iterable[Pair], read: Callable[[Pair], Sample], failures: FailureLog, *, memory: int,
+    tick: Callable[[], object],
+) -> SampleStore:  # fmt: skip
+    """Decodes every pair once, and keeps as many as fit into `memory` bytes. Pairs that fail are noted and left out."""
+    safe = caught(lambda pair: (pair, read(pair)), failures, name=lambda pair: pair.name)
+    kept: list[Pair] = []
+    samples: list[Sample | None] = []
+    with ThreadPoolExecutor() as pool:
+        for loaded in ordered_map(safe, pairs, pool, window=16):
+            tick()
+            if loaded is None:
+                continue
+            pair, (image, mask) = loaded
+            memory -= image.nbytes + mask.nbytes
+            kept.append(pair)
+            samples.append((image, mask) if memory > 0 else None)
+    return SampleStore(tuple(kept), tuple(samples), read)
+
+
+def available_memory() -> int:
+    """Returns the bytes of memory that can be had without swapping."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not POSIX
+        return 4 << 30
+
+
+def training_shape(
+    shapes: Sequence[tuple[int, int]], *, network_size: int, crop_size: int | None
+) -> tuple[int, int]:
+    """Returns the one shape all training batches have: that of nearly all pictures, else a square; sides longer than
+    `crop_size` are cut to it.
+
+    One shape means one compilation, and batches that mix all pictures; normalisation suffers where batches are sorted
+    by shape, since shape tells the sets apart.
+    """
+    [(shape, count)] = Counter(shapes).most_common(1)
+    height, width = shape if count >= ONE_SHAPE_SHARE * len(shapes) else (network_size, network_size)
+    longest = crop_size or network_size
+    return min(height, longest), min(width, longest)
+
+
+def epoch_order(sizes: Sequence[int], shares: Sequence[float], length: int, *, seed: int, epoch: int) -> list[int]:
+    """Returns `length` positions drawn from data sets laid end to end, `shares[k]` of them from set k.
+
+    Within a set every picture comes once before any comes twice. A pure function of its arguments, so that a resumed
+    run sees what an undisturbed one would have.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    total = sum(shares)
+    drawn: list[int] = []
+    start = 0
+    bounds = np.rint(np.cumsum([0.0, *shares]) / total * length).astype(int)
+    for size, count in zip(sizes, np.diff(bounds), strict=True):
+        rounds = [rng.permutation(size) for _ in range(-(-int(count) // size))]
+        if rounds:
+            drawn += (np.concatenate(rounds)[:count] + start).tolist()
+        start += size
+    return [drawn[i] for i in rng.permutation(len(drawn))]
+
+
+class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no types
+    """Augmented batches of one shape; the last of an epoch is full as well."""
+
+    def __init__(
+        self, store: SampleStore, order: Callable[[int], list[int]], *, shape: tuple[int, int], network_size: int,
+        batch_size: int, seed: int, first_epoch: int,
+    ) -> None:  # fmt: skip
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=6)
+        self.store, self.order_of, self.shape = store, order, shape
+        self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, first_epoch
+        self.order = order(first_epoch)
+
+    def __len__(self) -> int:
+        return max(1, len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, Pixels]:
+        first = index * self.batch_size
+        places = [(first + i) % len(self.order) for i in range(self.batch_size)]
+        views = [self._view(place) for place in places]
+        return np.stack([image for image, _ in views]), np.stack([mask for _, mask in views])[..., None]
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self.order = self.order_of(self.epoch)
+
+    def _view(self, place: int) -> Sample:
+        image, mask = self.store[self.order[place]]
+        scale = self.network_size / max(image.shape[:2])
+        return augment(image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=place)
+
+
+class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no types
+    """Whole pictures in the shape the network sees them, batches of one shape each."""
+
+    def __init__(self, store: SampleStore, shapes: Sequence[tuple[int, int]], *, batch_size: int) -> None:
+        super().__init__(workers=1)
+        self.store = store
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for index, shape in enumerate(shapes):
+            by_shape.setdefault(shape, []).append(index)
+        by_aspect = [by_shape[shape] for shape in sorted(by_shape, key=lambda hw: hw[0] / hw[1])]
+        # Keras infers from the first two batches which sides vary: let those be of the widest and the tallest shape.
+        groups = [by_aspect[0], by_aspect[-1], *by_aspect[1:-1]] if len(by_aspect) > 1 else by_aspect
+        batches = [[group[i : i + batch_size] for i in range(0, len(group), batch_size)] for group in groups]
+        self.batches = [group[0] for group in batches] + [batch for group in batches for batch in group[1:]]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        samples = [self.store[i] for i in self.batches[index]]
+        return np.stack([image for image, _ in samples]), np.stack([mask for _, mask in samples])[..., None]

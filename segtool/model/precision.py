@@ -1,0 +1,43 @@
+"""Which number format the arithmetic runs in, chosen from what the machine has."""
+
+from pathlib import Path
+from typing import Literal
+
+from segtool.errors import UsageError
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS = ("auto", "float32", "bfloat16")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def choose_precision(asked: str) -> Precision:
+    """Returns the precision for `asked`; auto is bfloat16 where the processor (or a GPU) computes in it, else float32.
+
+    Raises UsageError for any other word.
+    """
+    if asked not in PRECISIONS:
+        raise UsageError(f"--precision {asked} is not one of {', '.join(PRECISIONS)}.")
+    if asked == "float32":
+        return "float32"
+    return "bfloat16" if asked == "bfloat16" or on_gpu() or cpu_has_bfloat16() else "float32"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Returns whether this CPU has bfloat16 instructions; without them oneDNN emulates, at a loss."""
+    try:
+        flags = CPU_INFO.read_text()
+    except OSError:  # not Linux
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def on_gpu() -> bool:
+    """Returns whether the Keras backend sees a GPU."""
+    import keras
+
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def device_name() -> str:
+    """Returns `gpu` or `cpu`."""
+    return "gpu" if on_gpu() else "cpu"

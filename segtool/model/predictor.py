@@ -1,0 +1,57 @@
+"""The engine behind one function: a batch of pictures in, probabilities out. The TensorFlow-only code lives here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from segtool.card import Card
+from segtool.imaging.codec import Pixels
+from segtool.imaging.geometry import Probability
+from segtool.model.precision import Precision, choose_precision, device_name
+from segtool.model.weights import load_weights
+from segtool.pipeline import Predict
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """`predict` maps `(B, h, w, 3)` uint8 to `(B, h, w, C)` float32; sides are multiples of the card's stride."""
+
+    predict: Predict
+    card: Card
+    precision: Precision
+    device: str
+
+
+def load_predictor(path: Path, *, precision: str) -> Predictor:
+    """Returns the predictor of the weights at `path`. Raises ModelError or UsageError."""
+    chosen = choose_precision(precision)
+    model, card = load_weights(path)
+    return Predictor(predict_function(model, chosen), card, chosen, device_name())
+
+
+def predict_function(model: keras.Model, precision: Precision) -> Predict:
+    """Returns the fastest way there is from here to run `model`, a network ending in probability."""
+    if keras.backend.backend() != "tensorflow":
+        return lambda batch: np.asarray(model.predict_on_batch(batch), np.float32)
+    return _frozen(model, precision)
+
+
+def _frozen(model: keras.Model, precision: Precision) -> Predict:
+    """Variables become constants, so that the graph optimiser can fold normalisation into the convolutions."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    if precision == "bfloat16":
+        # Global, and read when a function first runs: one precision a process.
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
+    signature = tf.TensorSpec((None, None, None, 3), tf.uint8)
+    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
+    frozen = convert_variables_to_constants_v2(concrete)
+
+    def predict(batch: Pixels) -> Probability:
+        (probability,) = frozen(tf.constant(batch))
+        return np.asarray(probability.numpy(), np.float32)
+
+    return predict

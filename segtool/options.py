@@ -1,0 +1,89 @@
+"""What a command was asked to do, and the one home of every default."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtool.card import DEFAULT_WEIGHTS
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """`segtool train`: `data` folders, drawn from by `mix` (empty: by their number of pictures), into `run`."""
+
+    data: tuple[Path, ...]
+    run: Path
+    mix: tuple[float, ...] = ()
+    val_fraction: float = 0.2
+    mask_suffix: str | None = None
+    class_names: tuple[str, ...] = ()
+    name: str = ""
+    terms: str = ""
+    init: str | None = None
+
+    depth: int = 4
+    width: int = 16
+    max_width: int = 1024
+    norm: bool = True
+    residual: bool = False
+    stem: int = 1
+    network_size: int = 256
+    crop_size: int | None = None
+
+    epochs: int = 100
+    epoch_pictures: int | None = None
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    patience: int = 20
+    time_budget: float | None = None
+    precision: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """`segtool mask` and `segtool overlay`: pictures below `inputs` to files below `output`."""
+
+    inputs: tuple[Path, ...]
+    output: Path
+    weights: str = DEFAULT_WEIGHTS
+    threshold: float | None = None
+    batch_size: int = 8
+    precision: str = "auto"
+    force: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class OverlayOptions(MaskOptions):
+    """`segtool overlay`: as `mask`, with how strongly the class colours cover the picture, in [0, 1]."""
+
+    opacity: float = 0.5
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """`segtool evaluate`: `weights` scored on one split of the dataset at `data`."""
+
+    data: Path
+    weights: str = DEFAULT_WEIGHTS
+    split: str = "val"
+    val_fraction: float | None = None
+    mask_suffix: str | None = None
+    threshold: float | None = None
+    batch_size: int = 8
+    precision: str = "auto"
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """`segtool synth`: a dataset of geometric shapes; `multiclass` gives each shape a class of its own."""
+
+    data: Path
+    train: int = 200
+    val: int = 50
+    size: int = 128
+    multiclass: bool = False
+    seed: int = 0

@@ -1,0 +1,53 @@
+"""The stream from files to probabilities: read -> group by shape -> predict, lazily and in bounded memory.
+
+It is handed `predict`; it never imports a model.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from segtool.card import Card
+from segtool.imaging.codec import Pixels
+from segtool.imaging.geometry import Probability, network_shape, to_network
+from segtool.streaming import FailureLog, caught, grouped, ordered_map
+
+Predict = Callable[[Pixels], Probability]  # (B, h, w, 3) uint8 -> (B, h, w, C) float32 in [0, 1]
+WINDOW = 16  # pictures decoded ahead of the network; beside them at most a batch a network shape waits
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Predicted(Generic[T]):
+    """One picture through the network: its source, its own height and width, and `(h, w, C)` probability."""
+
+    source: T
+    size: tuple[int, int]
+    probability: Probability
+
+
+def predicted(
+    sources: Iterable[T], *, read: Callable[[T], Pixels], predict: Predict, card: Card, batch_size: int,
+    executor: Executor, failures: FailureLog, name: Callable[[T], object] = str,
+) -> Iterator[Predicted[T]]:  # fmt: skip
+    """Yields each source that `read` can decode with its probability, batched by network shape.
+
+    Sources that fail are noted in `failures` under `name(source)`. Only the network's input is held, never the full
+    picture, so memory depends on neither the number of pictures nor, while they wait, their size.
+    """
+
+    def prepare(source: T) -> tuple[T, tuple[int, int], Pixels]:
+        image = read(source)
+        height, width = image.shape[:2]
+        shape = network_shape(height, width, network_size=card.network_size, stride=card.stride)
+        return source, (height, width), to_network(image, shape)
+
+    ready = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
+    for batch in grouped((r for r in ready if r), key=lambda r: r[2].shape, size=batch_size):
+        probabilities = predict(np.stack([image for _, _, image in batch]))
+        for (source, size, _), probability in zip(batch, probabilities, strict=True):
+            yield Predicted(source, size, probability)

@@ -1,0 +1,1 @@
+"""Results to people: the terminal and plots."""

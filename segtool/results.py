@@ -1,0 +1,112 @@
+"""What a command did: frozen results, each knowing its exit code."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EXIT_DONE = 0
+EXIT_PARTIAL = 3
+
+Failures = tuple[tuple[str, str], ...]  # what, and why
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The figures of one class, in [0, 1]; None where there was nothing to divide by.
+
+    `share` is of the true pixels; `images` how many entered `iou_image`.
+    """
+
+    name: str
+    iou: float | None
+    iou_image: float | None
+    dice: float | None
+    precision: float | None
+    recall: float | None
+    share: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The figures of one split, in [0, 1], by the definitions of DESIGN section 2.
+
+    `confusion` is in pixels, truth in rows; `threshold` is None for multi-class; `absent` names classes in neither
+    truth nor prediction, which the means leave out.
+    """
+
+    pairs: int
+    threshold: float | None
+    miou: float | None
+    miou_image: float | None
+    accuracy: float
+    baseline_class: str
+    baseline_accuracy: float
+    classes: tuple[ClassScore, ...]
+    absent: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `mask` and `overlay` did."""
+
+    output: Path
+    done: int
+    kept: int
+    seconds: float
+    failures: Failures
+    interrupted: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """130 or 143 when interrupted, 3 when files failed or were left alone, else 0."""
+        return self.interrupted or (EXIT_PARTIAL if self.failures else EXIT_DONE)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What `evaluate` found: the scores of `weights` on `split` of the dataset at `data`."""
+
+    data: Path
+    split: str
+    weights: str
+    precision: str
+    scores: Scores
+    failures: Failures
+
+    @property
+    def exit_code(self) -> int:
+        """3 when pairs could not be scored, else 0."""
+        return EXIT_PARTIAL if self.failures else EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` did: the best epoch's weights, and their scores on the val splits by dataset."""
+
+    run: Path
+    epochs: int
+    best_epoch: int
+    seconds: float
+    scores: tuple[tuple[str, Scores], ...]
+    failures: Failures
+    interrupted: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """130 or 143 when interrupted, 3 when pairs could not be read, else 0."""
+        return self.interrupted or (EXIT_PARTIAL if self.failures else EXIT_DONE)
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """What `synth` wrote: pairs by split."""
+
+    data: Path
+    train: int
+    val: int
+
+    @property
+    def exit_code(self) -> int:
+        """Always 0; what goes wrong is raised."""
+        return EXIT_DONE
