@@ -1,54 +1,385 @@
-"""The commands: parse, call, show, exit. Each begins with its imports, so that `--help` loads nothing heavy."""
+"""The commands: parse, call, show, exit.
 
+Each command begins with its imports, so that `--help` loads no NumPy, OpenCV or TensorFlow.
+"""
+
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from segtool.options import TrainOptions
+from segtool import __version__
+from segtool.card import DEFAULT_WEIGHTS
+from segtool.errors import SegtoolError, UsageError
+from segtool.options import EvaluateOptions, MaskOptions, OverlayOptions, SynthOptions, TrainOptions
 
 app = typer.Typer(
-    name="segtool", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Folders of pictures into segmentation masks, folders of masks into U-Nets.",
-)  # fmt: skip
+    name="segtool",
+    epilog="Exit codes: 0 done, 1 an error that is explained, 2 wrong usage, 3 some files failed, 130/143 interrupted.",
+    no_args_is_help=True,
+    add_help_option=False,  # see `segtool` below
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing the help with Rich takes twice the time of all the rest
+)
 
-DEFAULT = TrainOptions(data=(), run=Path())
+TRAIN = TrainOptions(data=(), run=Path())
+MASK = MaskOptions(inputs=(), output=Path())
+OVERLAY = OverlayOptions(inputs=(), output=Path())
+EVALUATE = EvaluateOptions(data=Path())
+SYNTH = SynthOptions(data=Path())
+
+NETWORK, SCHEDULE, DATASET = "Network", "Schedule", "Dataset"
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notices and no progress; failures are still named.")]
+Weights = Annotated[
+    str, typer.Option("--weights", "-w", help="Bundled weights by name, a .keras file, or a run folder.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Probability from which a pixel is foreground (two classes).", show_default="the weights'"
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Pictures the network sees at once.")]
+Precision = Annotated[
+    str, typer.Option(metavar="auto|float32|bfloat16", help="Arithmetic; auto is bfloat16 where the machine has it.")
+]
+MaskSuffix = Annotated[
+    str | None,
+    typer.Option(
+        help="What mask names carry after the image's name, such as _seg.",
+        show_default="found by itself",
+        rich_help_panel=DATASET,
+    ),
+]
+ValFraction = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share split off for val where folders do not say.",
+        show_default="0.2",
+        rich_help_panel=DATASET,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Make everything again, replacing what is there.")]
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
+# A string, not a Path, which would forget the slash that makes it a folder.
+Output = Annotated[str, typer.Argument(metavar="OUTPUT", help="A folder; for one picture also a file name.")]
+
+
+def _print_help(context: typer.Context, asked: bool) -> None:
+    if asked:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"segtool {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def segtool() -> None:
-    pass
+def segtool(
+    # Typer's own --help of the group has no default; to make a bool of that it imports pydantic, 0.2 s of every help.
+    show_help: Annotated[
+        bool, typer.Option("--help", is_eager=True, callback=_print_help, help="Show this message and exit.")
+    ] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Turns folders of pictures into segmentation masks, and folders of masks into U-Nets."""
+
+
+@app.command()
+def mask(
+    inputs: Inputs,
+    output: Output,
+    weights: Weights = DEFAULT_WEIGHTS,
+    threshold: Threshold = MASK.threshold,
+    batch_size: BatchSize = MASK.batch_size,
+    precision: Precision = MASK.precision,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Writes a mask for every picture.
+
+    A mask is a lossless 8-bit PNG of the picture's own size. Folders are searched through and their structure is
+    mirrored below OUTPUT. Two classes give 0 and 255; more give a
+    palette PNG whose index is the class id. A second run makes only what is missing or changed; files in OUTPUT that
+    segtool did not make are left alone.
+
+    Example: segtool mask photos/ masks/
+    """
+    options = MaskOptions(
+        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size, precision=precision,
+        force=force,
+    )  # fmt: skip
+    _write(options, quiet=quiet)
+
+
+@app.command()
+def overlay(
+    inputs: Inputs,
+    output: Output,
+    weights: Weights = DEFAULT_WEIGHTS,
+    threshold: Threshold = OVERLAY.threshold,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="How strongly the colour covers.")] = OVERLAY.opacity,
+    batch_size: BatchSize = OVERLAY.batch_size,
+    precision: Precision = OVERLAY.precision,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draws the predicted mask over every picture.
+
+    Each class is tinted in its colour, the background left as it is. JPEGs give JPEGs (quality 92), all others PNGs. Names, folders and second runs are as in `segtool mask`.
+
+    Example: segtool overlay photos/ overlays/ --opacity 0.4
+    """
+    options = OverlayOptions(
+        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size, precision=precision,
+        force=force, opacity=opacity,
+    )  # fmt: skip
+    _write(options, quiet=quiet)
 
 
 @app.command()
 def train(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA... RUN")],
-    mix: Annotated[Optional[str], typer.Option()] = None,
-    class_names: Annotated[str, typer.Option()] = "",
-    name: str = "", terms: str = "", init: Optional[str] = None,
-    depth: int = DEFAULT.depth, width: int = DEFAULT.width, max_width: int = DEFAULT.max_width,
-    norm: bool = DEFAULT.norm, residual: bool = DEFAULT.residual, stem: int = DEFAULT.stem,
-    network_size: int = DEFAULT.network_size, crop_size: Optional[int] = None,
-    epochs: int = DEFAULT.epochs, epoch_pictures: Optional[int] = None, batch_size: int = DEFAULT.batch_size,
-    learning_rate: float = DEFAULT.learning_rate, weight_decay: float = DEFAULT.weight_decay,
-    patience: int = DEFAULT.patience, time_budget: Optional[float] = None, precision: str = DEFAULT.precision,
-    seed: int = 0, resume: bool = False, quiet: bool = False,
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="Datasets to learn from.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A new folder for the run.")],
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Share of each DATA in what is drawn.",
+            show_default="by pictures",
+            rich_help_panel=DATASET,
+        ),
+    ] = None,
+    val_fraction: ValFraction = None,
+    mask_suffix: MaskSuffix = TRAIN.mask_suffix,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,...",
+            help="Names of the classes where there is no classes.json, background first.",
+            show_default="background,foreground",
+            rich_help_panel=DATASET,
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the weights.", show_default="the name of RUN")] = TRAIN.name,
+    terms: Annotated[str, typer.Option(help="Terms of the weights and their data, for the card.")] = TRAIN.terms,
+    init: Annotated[
+        str | None, typer.Option(help="Start from these weights and their network, in place of random ones.")
+    ] = TRAIN.init,
+    depth: Annotated[
+        int, typer.Option(min=1, max=8, help="How often the picture is halved.", rich_help_panel=NETWORK)
+    ] = TRAIN.depth,
+    width: Annotated[
+        int, typer.Option(min=1, help="Channels at the top; doubled by every level.", rich_help_panel=NETWORK)
+    ] = TRAIN.width,
+    max_width: Annotated[int, typer.Option(min=1, help="Channels at most.", rich_help_panel=NETWORK)] = TRAIN.max_width,
+    norm: Annotated[
+        bool, typer.Option(help="Batch normalisation after every convolution.", rich_help_panel=NETWORK)
+    ] = TRAIN.norm,
+    residual: Annotated[
+        bool, typer.Option(help="A shortcut around every two convolutions.", rich_help_panel=NETWORK)
+    ] = TRAIN.residual,
+    stem: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=2,
+            help="2 halves the picture first: four times less work, softer edges.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = TRAIN.stem,
+    network_size: Annotated[
+        int, typer.Option(min=8, help="Long side of a picture as the network sees it.", rich_help_panel=NETWORK)
+    ] = TRAIN.network_size,
+    crop_size: Annotated[
+        int | None,
+        typer.Option(
+            min=8, help="Side of the square views trained on.", show_default="--network-size", rich_help_panel=NETWORK
+        ),
+    ] = TRAIN.crop_size,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs at most.", rich_help_panel=SCHEDULE)] = TRAIN.epochs,
+    epoch_pictures: Annotated[
+        int | None, typer.Option(min=1, help="Pictures an epoch.", show_default="all once", rich_help_panel=SCHEDULE)
+    ] = TRAIN.epoch_pictures,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Pictures a step.", rich_help_panel=SCHEDULE)
+    ] = TRAIN.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Peak, after warm-up, before the cosine.", rich_help_panel=SCHEDULE)
+    ] = TRAIN.learning_rate,
+    weight_decay: Annotated[
+        float, typer.Option(min=0, help="AdamW's, on kernels.", rich_help_panel=SCHEDULE)
+    ] = TRAIN.weight_decay,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better val IoU before it ends.", rich_help_panel=SCHEDULE)
+    ] = TRAIN.patience,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="Minutes to spend at most; the schedule fits itself to them.",
+            show_default="none",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = TRAIN.time_budget,
+    precision: Precision = TRAIN.precision,
+    seed: Annotated[int, typer.Option(help="Of first weights, order and augmentation.")] = TRAIN.seed,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with RUN; all else as it was, but epochs, patience, budget.")
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
-    import segtool.model  # noqa: F401
-    from segtool.commands.notices import Show
-    from segtool.commands.train import train as run_train
+    """Fits a U-Net to images and their masks.
+
+    DATA holds train/images, train/masks, val/images and val/masks; or images/train and so on; or plain images and
+    masks, split by a hash of the name. A mask has the name of its image. What mask values mean is found out and printed: 0 and
+    one other value, ids below 64 (255 is ignored), or what DATA/classes.json says.
+
+    RUN gets weights.keras (the epoch with the best val IoU; every other command takes RUN as --weights), history.csv,
+    curves.png, config.json and a checkpoint for --resume.
+
+    Example: segtool train data/ runs/mine --epochs 30
+    """
+    import segtool.model  # noqa: F401  # chooses the Keras backend before anything imports Keras
+    from segtool.commands.train import train as run
+    from segtool.report.console import show_trained
+    from segtool.report.notices import Show
 
     options = TrainOptions(
-        data=tuple(data[:-1]), run=data[-1], mix=tuple(float(m) for m in mix.split(",")) if mix else (),
+        data=tuple(data), run=folder, mix=_numbers("--mix", mix), mask_suffix=mask_suffix,
+        val_fraction=TRAIN.val_fraction if val_fraction is None else val_fraction,
         class_names=tuple(class_names.split(",")) if class_names else (), name=name, terms=terms, init=init,
         depth=depth, width=width, max_width=max_width, norm=norm, residual=residual, stem=stem,
         network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
         batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, patience=patience,
         time_budget=time_budget, precision=precision, seed=seed,
-    )
-    result = run_train(options, Show(quiet), resume=resume)
-    typer.echo(result)
+    )  # fmt: skip
+    result = run(options, Show(quiet), resume=resume)
+    show_trained(result, quiet=quiet)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A dataset, laid out as for `segtool train`.")],
+    weights: Weights = DEFAULT_WEIGHTS,
+    split: Annotated[str, typer.Option(metavar="train|val|test", help="Which pairs to score.")] = EVALUATE.split,
+    threshold: Threshold = EVALUATE.threshold,
+    val_fraction: ValFraction = EVALUATE.val_fraction,
+    mask_suffix: MaskSuffix = EVALUATE.mask_suffix,
+    batch_size: BatchSize = EVALUATE.batch_size,
+    precision: Precision = EVALUATE.precision,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document in place of the table.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Scores weights on images with true masks.
+
+    IoU, Dice, precision and recall by class, at the masks' own size, beside the accuracy of calling everything
+    background (or the commonest class).
+
+    `iou` is from pixels counted over the whole split, `iou_image` the mean over pictures; `miou` is the mean over the
+    classes present, or the foreground's where there are two classes.
+
+    Example: segtool evaluate data/ --weights runs/mine
+    """
+    from segtool.commands.evaluate import evaluate as run
+    from segtool.report.console import evaluated_json, show_evaluated, show_failures
+    from segtool.report.notices import Show
+
+    options = EvaluateOptions(
+        data, weights=weights, split=split, threshold=threshold, val_fraction=val_fraction, mask_suffix=mask_suffix,
+        batch_size=batch_size, precision=precision,
+    )  # fmt: skip
+    result = run(options, Show(quiet))
+    if json:
+        typer.echo(evaluated_json(result))
+        show_failures(result.failures)
+    else:
+        show_evaluated(result)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def synth(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A new folder for the dataset.")],
+    train: Annotated[int, typer.Option(min=1, help="Training pairs.")] = SYNTH.train,
+    val: Annotated[int, typer.Option(min=1, help="Validation pairs.")] = SYNTH.val,
+    size: Annotated[int, typer.Option(min=16, help="Long side in pixels.")] = SYNTH.size,
+    classes: Annotated[bool, typer.Option("--classes", help="Each kind of shape is a class of its own.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = SYNTH.seed,
+    quiet: Quiet = False,
+) -> None:
+    """Makes a dataset of simple shapes.
+
+    Circles, rectangles, triangles and stars on textured ground, with their true masks, to try everything with.
+
+    Example: segtool synth shapes/
+    """
+    from segtool.commands.synth import synth as run
+    from segtool.report.console import show_synthesised
+    from segtool.report.notices import Show
+
+    result = run(SynthOptions(data, train, val, size, classes, seed), Show(quiet))
+    show_synthesised(result, quiet=quiet)
+    raise typer.Exit(result.exit_code)
 
 
 def main() -> None:
-    app()
+    """Runs the command line; every expected error becomes one sentence on stderr and its exit code."""
+    try:
+        app()
+    except SegtoolError as error:
+        print(f"segtool: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our stdout went away (`| head`): no fault of ours, and nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _write(options: MaskOptions, *, quiet: bool) -> None:
+    """Plans and runs `mask` or `overlay`; TensorFlow is imported only once it is clear that there is work."""
+    from segtool.plan import make_plan
+    from segtool.report.console import show_written
+    from segtool.report.notices import Show
+    from segtool.results import Written
+
+    plan = make_plan(options)
+    if not plan.jobs:
+        result = Written(options.output, done=0, kept=plan.kept, seconds=0, failures=plan.left)
+    elif isinstance(options, OverlayOptions):
+        from segtool.commands.overlay import overlay as run_overlay
+
+        result = run_overlay(options, plan, Show(quiet))
+    else:
+        from segtool.commands.mask import mask as run_mask
+
+        result = run_mask(options, plan, Show(quiet))
+    show_written(result, kind=plan.wanted.kind, quiet=quiet)
+    raise typer.Exit(result.exit_code)
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep))
+
+
+def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise UsageError(f"{flag} {text} is no list of numbers like 2,1,1.") from None
+    if any(n < 0 for n in numbers) or (numbers and sum(numbers) <= 0):
+        raise UsageError(f"{flag} {text} needs shares of 0 or more, not all 0.")
+    return numbers

@@ -43,16 +43,19 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """`segtool mask` and `segtool overlay`: pictures below `inputs` to files below `output`."""
+    """`segtool mask` and `segtool overlay`: pictures below `inputs` to files below `output`.
+
+    `output_is_folder` says that OUTPUT ended in a slash, which a Path forgets.
+    """
 
     inputs: tuple[Path, ...]
     output: Path
+    output_is_folder: bool = False
     weights: str = DEFAULT_WEIGHTS
     threshold: float | None = None
     batch_size: int = 8
     precision: str = "auto"
     force: bool = False
-    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,6 @@ class EvaluateOptions:
     threshold: float | None = None
     batch_size: int = 8
     precision: str = "auto"
-    quiet: bool = False
 
 
 @dataclass(frozen=True)

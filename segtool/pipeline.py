@@ -22,6 +22,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Predictor:
+    """Weights ready to run: `predict` takes sides that are multiples of the card's stride."""
+
+    predict: Predict
+    card: Card
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
 class Predicted(Generic[T]):
     """One picture through the network: its source, its own height and width, and `(h, w, C)` probability."""
 
@@ -31,8 +41,8 @@ class Predicted(Generic[T]):
 
 
 def predicted(
-    sources: Iterable[T], *, read: Callable[[T], Pixels], predict: Predict, card: Card, batch_size: int,
-    executor: Executor, failures: FailureLog, name: Callable[[T], object] = str,
+    sources: Iterable[T], *, read: Callable[[T], Pixels], predictor: Predictor, batch_size: int, executor: Executor,
+    failures: FailureLog, name: Callable[[T], object] = str,
 ) -> Iterator[Predicted[T]]:  # fmt: skip
     """Yields each source that `read` can decode with its probability, batched by network shape.
 
@@ -43,11 +53,11 @@ def predicted(
     def prepare(source: T) -> tuple[T, tuple[int, int], Pixels]:
         image = read(source)
         height, width = image.shape[:2]
-        shape = network_shape(height, width, network_size=card.network_size, stride=card.stride)
+        shape = network_shape(height, width, network_size=predictor.card.network_size, stride=predictor.card.stride)
         return source, (height, width), to_network(image, shape)
 
     ready = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
     for batch in grouped((r for r in ready if r), key=lambda r: r[2].shape, size=batch_size):
-        probabilities = predict(np.stack([image for _, _, image in batch]))
+        probabilities = predictor.predict(np.stack([image for _, _, image in batch]))
         for (source, size, _), probability in zip(batch, probabilities, strict=True):
             yield Predicted(source, size, probability)

@@ -5,26 +5,27 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from segtool.card import Card
 from segtool.data.classes import MaskCoding, join_classes
-from segtool.data.layout import Pair
+from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_pair
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import to_mask
 from segtool.imaging.metrics import Tally, confusion
-from segtool.pipeline import Predict, Predicted, predicted
+from segtool.pipeline import Predicted, Predictor, predicted
 from segtool.streaming import FailureLog, caught, ordered_map
 
 
 def tally_pairs(
-    pairs: Sequence[Pair], coding: MaskCoding, *, predict: Predict, card: Card, threshold: float, batch_size: int,
+    pairs: Sequence[Pair], coding: MaskCoding, *, predictor: Predictor, threshold: float | None, batch_size: int,
     failures: FailureLog, tick: Callable[[], object] = lambda: None,
 ) -> Tally:  # fmt: skip
-    """Returns the counts of `predict` on `pairs`, each mask at its own size. Pairs that cannot be read are noted.
+    """Returns the counts of `predictor` on `pairs`, each mask at its own size. Pairs that cannot be read are noted.
 
+    `threshold` None is the card's.
     Raises ModelError when the weights' classes are not the dataset's.
     """
-    to_dataset = np.array(join_classes(card, coding), np.uint8)
+    to_dataset = np.array(join_classes(predictor.card, coding), np.uint8)
+    cut = predictor.card.threshold if threshold is None else threshold
     classes = len(coding.classes)
     truths: dict[Pair, Pixels] = {}  # of the pairs between reading and scoring; a window's worth
 
@@ -34,14 +35,14 @@ def tally_pairs(
 
     def count(item: Predicted[Pair]) -> Tally:
         truth = truths.pop(item.source)
-        found = to_dataset[to_mask(item.probability, *truth.shape, threshold=threshold)]
+        found = to_dataset[to_mask(item.probability, *truth.shape, threshold=cut)]
         return Tally.empty(classes).with_image(confusion(truth, found, classes))
 
     total = Tally.empty(classes)
     with ThreadPoolExecutor() as pool:
         stream = predicted(
-            pairs, read=read, predict=predict, card=card, batch_size=batch_size, executor=pool, failures=failures,
-            name=lambda pair: pair.name,
+            pairs, read=read, predictor=predictor, batch_size=batch_size, executor=pool, failures=failures,
+            name=pair_name,
         )  # fmt: skip
         for counted in ordered_map(caught(count, failures), stream, pool, window=8):
             total = total.plus(counted) if counted else total

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-from segtool.errors import SegtoolError
+from segtool.errors import OutputError, SegtoolError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,9 +26,7 @@ class FailureLog:
         self.failures.append((str(source), str(reason)))
 
 
-def ordered_map(
-    function: Callable[[T], R], items: Iterable[T], executor: Executor, *, window: int
-) -> Iterator[R]:
+def ordered_map(function: Callable[[T], R], items: Iterable[T], executor: Executor, *, window: int) -> Iterator[R]:
     """Yields `function(item)` in the order of `items`, with at most `window` items taken ahead.
 
     `Executor.map` submits everything at once, which holds every decoded picture in memory.
@@ -94,11 +92,16 @@ class Interrupt:
 def caught(
     function: Callable[[T], R], failures: FailureLog, *, name: Callable[[T], object] = str
 ) -> Callable[[T], R | None]:
-    """Returns `function` made safe for a stream: an expected failure is noted under `name(item)` and gives None."""
+    """Returns `function` made safe for a stream: an expected failure is noted under `name(item)` and gives None.
+
+    A place that cannot be written is no failure of one file: OutputError passes.
+    """
 
     def safe(item: T) -> R | None:
         try:
             return function(item)
+        except OutputError:
+            raise
         except SegtoolError as error:
             failures.add(name(item), error)
             return None

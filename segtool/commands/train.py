@@ -12,12 +12,11 @@ import keras
 
 from segtool import __version__
 from segtool.card import Card, find_weights, read_card
-from segtool.commands.notices import Show
 from segtool.data.classes import MaskCoding
 from segtool.data.layout import Dataset, Pair, content_hash, find_dataset
 from segtool.data.truth import inspect_masks
 from segtool.errors import DataError, ModelError, UsageError
-from segtool.imaging.codec import write_whole
+from segtool.files import write_whole
 from segtool.imaging.geometry import network_shape
 from segtool.imaging.metrics import Tally, scores_of
 from segtool.model.batches import (
@@ -36,9 +35,11 @@ from segtool.model.checkpoint import CHECKPOINT, Progress
 from segtool.model.precision import choose_precision, device_name
 from segtool.model.predictor import predict_function
 from segtool.model.training import Fit, fit_unet
-from segtool.model.unet import Architecture, count_flops
+from segtool.model.unet import Architecture, build_unet, count_flops
 from segtool.model.weights import load_weights, save_weights
 from segtool.options import TrainOptions
+from segtool.pipeline import Predictor
+from segtool.report.notices import Show
 from segtool.report.plots import save_curves
 from segtool.results import Scores, Trained
 from segtool.scoring import tally_pairs
@@ -217,8 +218,6 @@ def _shape(sample: tuple[Any, Any], architecture: Architecture, options: TrainOp
 def _card(options: TrainOptions, sets: Sets, architecture: Architecture) -> Card:
     coding = sets.codings[0]
     model_size = options.network_size
-    from segtool.model.unet import build_unet
-
     return Card(
         name=options.name or options.run.resolve().name,
         task="binary" if coding.binary else "multiclass",
@@ -228,20 +227,24 @@ def _card(options: TrainOptions, sets: Sets, architecture: Architecture) -> Card
         stride=architecture.stride,
         mask_values=coding.values,
         architecture=asdict(architecture),
-        trained_on=tuple(
-            {
-                "name": d.root.resolve().name, "train": len(d.split("train")), "val": len(d.split("val")),
-                "content_hash": content_hash(d.split("train")), "val_fraction": d.val_fraction,
-                "terms": options.terms,
-            }
-            for d in sets.datasets
-        ),  # fmt: skip
+        trained_on=tuple(_origin(d, options.terms) for d in sets.datasets),
         flops=count_flops(architecture, model_size, model_size),
         parameters=build_unet(architecture).count_params(),
         licence=options.terms,
         segtool_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _origin(dataset: Dataset, terms: str) -> dict[str, Any]:
+    return {
+        "name": dataset.root.resolve().name,
+        "train": len(dataset.split("train")),
+        "val": len(dataset.split("val")),
+        "content_hash": content_hash(dataset.split("train")),
+        "val_fraction": dataset.val_fraction,
+        "terms": terms,
+    }
 
 
 def _tell(progress: Progress, options: TrainOptions, show: Show) -> None:
@@ -256,14 +259,12 @@ def _tell(progress: Progress, options: TrainOptions, show: Show) -> None:
     )
 
 
-def _score(
-    options: TrainOptions, sets: Sets, show: Show, failures: FailureLog
-) -> tuple[tuple[str, Scores], ...]:
-    """Scores the best weights as `evaluate` does, each dataset and all together, and writes the figures into the card."""
+def _score(options: TrainOptions, sets: Sets, show: Show, failures: FailureLog) -> tuple[tuple[str, Scores], ...]:
+    """Scores the best weights as `evaluate` does, by dataset and all together, and writes that into the card."""
     path = options.run / WEIGHTS
     model, card = load_weights(path)
     # float32: the scores of the card are those of the weights, not of a machine.
-    predict = predict_function(model, "float32")
+    predictor = Predictor(predict_function(model, "float32"), card, "float32", device_name())
     names = tuple(c.name for c in card.classes)
     threshold = card.threshold if card.binary else None
     pooled = Tally.empty(len(names))
@@ -271,8 +272,8 @@ def _score(
     with show.progress("scoring", sum(len(d.split("val")) for d in sets.datasets), "pair") as bar:
         for dataset, coding in zip(sets.datasets, sets.codings, strict=True):
             tally = tally_pairs(
-                dataset.split("val"), coding, predict=predict, card=card, threshold=card.threshold,
-                batch_size=options.batch_size, failures=failures, tick=bar.update,
+                dataset.split("val"), coding, predictor=predictor, threshold=None, batch_size=options.batch_size,
+                failures=failures, tick=bar.update,
             )  # fmt: skip
             pooled = pooled.plus(tally)
             scored.append((dataset.root.resolve().name, scores_of(tally, names, threshold=threshold)))
@@ -294,7 +295,7 @@ def figures(scores: Scores) -> dict[str, Any]:
 
 def _csv(history: Sequence[Mapping[str, float]]) -> str:
     columns = list(history[0])
-    rows = [",".join(f"{row[c]:g}" if c in ("epoch", "learning_rate") else f"{row[c]}" for c in columns) for row in history]
+    rows = [",".join(f"{row[c]:g}" for c in columns) for row in history]
     return "\n".join([",".join(columns), *rows]) + "\n"
 
 
@@ -310,7 +311,7 @@ def _write_json(path: Path, value: object) -> None:
     write_whole(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
-class _Bar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+class _Bar(keras.callbacks.Callback):
     """One progress bar an epoch, with the loss and IoU so far."""
 
     def __init__(self, show: Show) -> None:

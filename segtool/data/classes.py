@@ -19,7 +19,7 @@ PALETTE = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 6
 class MaskCoding:
     """How raw mask values become class indices, the order of the network's channels.
 
-    `values[i]` lists the raw values of class i. With `by_color` masks are RGB and a raw value is `r << 16 | g << 8 | b`.
+    `values[i]` is the raw value of class i. With `by_color` masks are RGB and a raw value is `r << 16 | g << 8 | b`.
     With `cut` (JPEG masks) every raw value from 128 up is foreground. `named` says whether a person named the classes.
     """
 
@@ -107,7 +107,8 @@ def decide_coding(
 
 def join_classes(card: Card, coding: MaskCoding) -> tuple[int, ...]:
     """Returns, for each class of the weights, its index among the dataset's: by name where both have names, else by
-    number. Raises ModelError that lists both when they do not meet."""
+    number. Raises ModelError that lists both when they do not meet.
+    """
     ours, theirs = [c.name for c in card.classes], [c.name for c in coding.classes]
     weights_named = ours != [c.name for c in named_classes(len(ours))]
     by_name = weights_named and coding.named
@@ -137,7 +138,9 @@ def _from_file(path: Path, found: list[int], colored: list[int]) -> MaskCoding:
 
 def _write_classes_json(root: Path, kind: str, found: list[str]) -> str:
     example = '{"classes": [{"id": 0, "name": "background", "color": [0, 0, 0]}, ...], "ignore_id": 255}'
-    return f"The masks of {root} hold {len(found)} {kind} ({_some(found)}); say what they mean in classes.json: {example}"
+    return (
+        f"The masks of {root} hold {len(found)} {kind} ({_some(found)}); say what they mean in classes.json: {example}"
+    )
 
 
 def _some(values: Iterable[object], limit: int = 12) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from segtool.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .dib .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm .pnm .tga".split()
-)
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2",
+     ".ppm", ".pgm", ".pbm", ".pnm", ".tga")
+)  # fmt: skip
 MASK_SUFFIXES = ("_mask", "_label", "_gt", "_L", "_seg")
 SPLITS = ("train", "val", "test")
 
@@ -46,6 +47,11 @@ class Dataset:
     def all_pairs(self) -> tuple[Pair, ...]:
         """Returns the pairs of all splits."""
         return tuple(pair for pairs in self.pairs.values() for pair in pairs)
+
+
+def pair_name(pair: Pair) -> str:
+    """Returns what a pair is called when it fails."""
+    return pair.name
 
 
 def find_dataset(root: Path, *, val_fraction: float = 0.2, mask_suffix: str | None = None) -> Dataset:

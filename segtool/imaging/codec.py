@@ -3,17 +3,18 @@
 An image is `(H, W, 3)` uint8 RGB in display orientation.
 """
 
-import os
-import socket
+import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segtool.errors import ImageError, OutputError
+from segtool.errors import ImageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -22,8 +23,10 @@ JPEG_QUALITY = 92
 
 
 def read_image(path: Path) -> Pixels:
-    """Returns the picture at `path` as `(H, W, 3)` uint8 RGB: EXIF orientation applied, transparency over white,
-    16-bit and float greys scaled to 8 bits, the first frame of several.
+    """Returns the picture at `path` as `(H, W, 3)` uint8 RGB.
+
+    EXIF orientation is applied, transparency lies over white, 16-bit and float greys are scaled to 8 bits, and of
+    several frames it is the first.
 
     Raises ImageError with the reason when the file is no readable picture.
     """
@@ -44,49 +47,29 @@ def open_upright(path: Path) -> Image.Image:
         raise ImageError(f"{path} does not exist.") from None
     except ImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{path} is not a picture of any known format.") from None
     except Exception as error:  # Pillow's decoders let nearly anything out: struct.error, SyntaxError, KeyError, …
         raise ImageError(f"{path} cannot be decoded ({error or type(error).__name__}).") from error
 
 
-def write_jpeg(path: Path, image: Pixels) -> None:
-    """Writes `(H, W, 3)` uint8 RGB as a JPEG of quality 92, whole or not at all."""
-    write_whole(path, _encode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]))
+def encode_jpeg(image: Pixels) -> bytes:
+    """Returns `(H, W, 3)` uint8 RGB as a JPEG of quality 92."""
+    return _encode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
-def write_png(path: Path, image: Pixels) -> None:
-    """Writes `(H, W)` grey or `(H, W, 3)` RGB uint8 as a PNG, whole or not at all."""
-    write_whole(path, _encode(".png", image[..., ::-1] if image.ndim == 3 else image, []))
+def encode_png(image: Pixels) -> bytes:
+    """Returns `(H, W)` grey or `(H, W, 3)` RGB uint8 as a PNG."""
+    return _encode(".png", image[..., ::-1] if image.ndim == 3 else image, [])
 
 
-def write_palette_png(path: Path, indices: Pixels, palette: list[tuple[int, int, int]]) -> None:
-    """Writes `(H, W)` uint8 as a palette PNG whose index is the value, whole or not at all."""
-    import io
-
+def encode_palette_png(indices: Pixels, palette: Sequence[tuple[int, int, int]]) -> bytes:
+    """Returns `(H, W)` uint8 as a palette PNG of 8 bits whose index is the value."""
     image = Image.fromarray(indices)
     image.putpalette([channel for color in palette for channel in color])
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    write_whole(path, buffer.getvalue())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` to `path` under a temporary name and renames it: a reader sees all of it or none.
-
-    Raises OutputError when the folder cannot be written (full, read-only, gone).
-    """
-    # Host and pid in the name: two machines may share the folder, and a crash must leave a name we can recognise.
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    image.save(buffer, "PNG", bits=8)  # Pillow would pack few classes into fewer bits
+    return buffer.getvalue()
 
 
 def _encode(suffix: str, pixels: Pixels, parameters: list[int]) -> bytes:
@@ -106,9 +89,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _deep_to_8_bits(values: npt.NDArray[np.generic]) -> Pixels:
+def _deep_to_8_bits(values: npt.NDArray[Any]) -> Pixels:
     if values.dtype == np.uint16:
-        return (values >> 8).astype(np.uint8)
+        return np.asarray(values >> 8, np.uint8)
     floats = np.nan_to_num(values.astype(np.float64))
     low, high = float(floats.min()), float(floats.max())
     if values.dtype.kind == "i" and low >= 0 and high <= 65535:

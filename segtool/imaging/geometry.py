@@ -11,7 +11,8 @@ Probability = npt.NDArray[np.float32]
 
 def network_shape(height: int, width: int, *, network_size: int, stride: int) -> tuple[int, int]:
     """Returns `(h, w)` as the network sees a picture: long side `network_size`, short side the nearest multiple of
-    `stride`, at least one."""
+    `stride`, at least one.
+    """
     scale = network_size / max(height, width)
 
     def side(length: int) -> int:

@@ -12,7 +12,8 @@ from segtool.imaging.codec import Pixels, open_upright
 
 def read_raw_mask(path: Path) -> npt.NDArray[np.integer]:
     """Returns the stored values: `(H, W)` uint8 or uint16, or `(H, W)` int32 `r << 16 | g << 8 | b` when the channels
-    differ anywhere. Raises ImageError for float masks and files that cannot be read."""
+    differ anywhere. Raises ImageError for float masks and files that cannot be read.
+    """
     image = open_upright(path)
     if image.mode == "1":
         return np.asarray(image, np.uint8)  # stored 0/1; Pillow gives booleans
@@ -27,10 +28,10 @@ def read_raw_mask(path: Path) -> npt.NDArray[np.integer]:
         return np.asarray(image.getchannel(0))
     if image.mode == "F":
         raise ImageError(f"{path} is a float picture; masks hold whole numbers.")
-    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+    red, green, blue = (np.asarray(channel) for channel in image.convert("RGB").split())
     if np.array_equal(red, green) and np.array_equal(green, blue):
         return red
-    return red.astype(np.int32) << 16 | green.astype(np.int32) << 8 | blue
+    return np.asarray(red.astype(np.int32) << 16 | green.astype(np.int32) << 8 | blue, np.int32)
 
 
 def resize_mask(mask: Pixels, height: int, width: int) -> Pixels:

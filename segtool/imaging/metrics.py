@@ -16,7 +16,8 @@ Counts = npt.NDArray[np.int64]
 
 def confusion(truth: Pixels, prediction: Pixels, classes: int) -> Counts:
     """Returns the confusion matrix of two `(H, W)` uint8 masks of class indices; truths from `classes` up (the ignore
-    id) are left out."""
+    id) are left out.
+    """
     valid = truth < classes
     pairs = truth[valid].astype(np.int64) * classes + prediction[valid]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
@@ -49,9 +50,7 @@ class Tally:
         seen = ~np.isnan(iou)
         if len(iou) == 2:
             iou, seen = np.where(seen, iou, 1.0), np.ones(2, bool)
-        return Tally(
-            self.confusion + counts, self.iou_sum + np.where(seen, iou, 0), self.images + seen, self.pairs + 1
-        )
+        return Tally(self.confusion + counts, self.iou_sum + np.where(seen, iou, 0), self.images + seen, self.pairs + 1)
 
     def plus(self, other: "Tally") -> "Tally":
         """Returns the tally of the images of both."""
@@ -63,7 +62,8 @@ class Tally:
 
 def scores_of(tally: Tally, names: tuple[str, ...], *, threshold: float | None) -> Scores:
     """Returns all figures of a tally. Means go over the classes that are in truth or prediction; for two classes they
-    are the foreground's."""
+    are the foreground's.
+    """
     counts = tally.confusion
     hits, truths, found = np.diagonal(counts), counts.sum(1), counts.sum(0)
     total = max(int(counts.sum()), 1)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from segtool.data.classes import MaskCoding
-from segtool.data.layout import Pair
+from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_pair
 from segtool.imaging.augment import augment
 from segtool.imaging.codec import Pixels
@@ -77,7 +77,11 @@ def load_samples(
     tick: Callable[[], object],
 ) -> SampleStore:  # fmt: skip
     """Decodes every pair once, and keeps as many as fit into `memory` bytes. Pairs that fail are noted and left out."""
-    safe = caught(lambda pair: (pair, read(pair)), failures, name=lambda pair: pair.name)
+
+    def read_named(pair: Pair) -> tuple[Pair, Sample]:
+        return pair, read(pair)
+
+    safe = caught(read_named, failures, name=pair_name)
     kept: list[Pair] = []
     samples: list[Sample | None] = []
     with ThreadPoolExecutor() as pool:
@@ -100,9 +104,7 @@ def available_memory() -> int:
         return 4 << 30
 
 
-def training_shape(
-    shapes: Sequence[tuple[int, int]], *, network_size: int, crop_size: int | None
-) -> tuple[int, int]:
+def training_shape(shapes: Sequence[tuple[int, int]], *, network_size: int, crop_size: int | None) -> tuple[int, int]:
     """Returns the one shape all training batches have: that of nearly all pictures, else a square; sides longer than
     `crop_size` are cut to it.
 
@@ -134,7 +136,7 @@ def epoch_order(sizes: Sequence[int], shares: Sequence[float], length: int, *, s
     return [drawn[i] for i in rng.permutation(len(drawn))]
 
 
-class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no types
+class TrainingBatches(keras.utils.PyDataset):
     """Augmented batches of one shape; the last of an epoch is full as well."""
 
     def __init__(
@@ -156,6 +158,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras shi
         return np.stack([image for image, _ in views]), np.stack([mask for _, mask in views])[..., None]
 
     def on_epoch_end(self) -> None:
+        """Draws the next epoch."""
         self.epoch += 1
         self.order = self.order_of(self.epoch)
 
@@ -165,7 +168,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras shi
         return augment(image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=place)
 
 
-class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no types
+class ValidationBatches(keras.utils.PyDataset):
     """Whole pictures in the shape the network sees them, batches of one shape each."""
 
     def __init__(self, store: SampleStore, shapes: Sequence[tuple[int, int]], *, batch_size: int) -> None:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from segtool.errors import ModelError
-from segtool.imaging.codec import write_whole
+from segtool.files import write_whole
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -31,7 +31,9 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
     # Our own file: Keras' callbacks forget best score and patience, and two files could be of two epochs after a kill.
     arrays = {f"v{i:05}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(_variables(model))}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, progress=np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8), **arrays)
+    np.savez(
+        buffer, allow_pickle=False, progress=np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8), **arrays
+    )
     write_whole(path, buffer.getvalue())
 
 

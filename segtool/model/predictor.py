@@ -1,27 +1,15 @@
 """The engine behind one function: a batch of pictures in, probabilities out. The TensorFlow-only code lives here."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from segtool.card import Card
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
 from segtool.model.precision import Precision, choose_precision, device_name
 from segtool.model.weights import load_weights
-from segtool.pipeline import Predict
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """`predict` maps `(B, h, w, 3)` uint8 to `(B, h, w, C)` float32; sides are multiples of the card's stride."""
-
-    predict: Predict
-    card: Card
-    precision: Precision
-    device: str
+from segtool.pipeline import Predict, Predictor
 
 
 def load_predictor(path: Path, *, precision: str) -> Predictor:

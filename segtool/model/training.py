@@ -36,7 +36,7 @@ class Fit:
     stop: Callable[[], bool]
 
 
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras ships no types
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to `peak`, then half a cosine (Loshchilov and Hutter 2017) down to 1 % of it at `total`.
 
     `total` is a variable of the optimizer, so that a time budget can move the end, on every backend, and a checkpoint
@@ -56,7 +56,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
         return self.peak * ops.where(done < self.warmup, rising, cosine)
 
 
-class Keeper(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+class Keeper(keras.callbacks.Callback):
     """After each epoch: history, best weights, checkpoint, then whether to stop (patience, time, interrupt)."""
 
     def __init__(self, fit: Fit, options: TrainOptions, architecture: Architecture, schedule: WarmupCosine) -> None:
@@ -130,7 +130,10 @@ def fit_unet(
     `start` is a network of the same architecture to take the first weights from. Raises ModelError when a checkpoint
     does not fit.
     """
-    model, schedule = compiled(architecture, options, steps=options.epochs * len(train), precision=precision)
+    epochs = options.epochs
+    if options.time_budget is not None:
+        epochs = min(epochs, round(1 / options.warmup))  # a guess until the first epoch was timed: it is the warm-up
+    model, schedule = compiled(architecture, options, steps=epochs * len(train), precision=precision)
     keeper = Keeper(fit, options, architecture, schedule)
     if start is not None:
         model.set_weights(start.get_weights())

@@ -28,7 +28,7 @@ class Architecture:
     @property
     def stride(self) -> int:
         """Sides of the network's input are multiples of this."""
-        return self.stem * 2**self.depth
+        return self.stem << self.depth
 
     @property
     def channels(self) -> int:
@@ -88,8 +88,14 @@ def count_flops(architecture: Architecture, height: int, width: int) -> int:
         if isinstance(layer, layers.Conv2DTranspose | layers.Conv2D):
             grows = isinstance(layer, layers.Conv2DTranspose)
             _, rows, columns, _ = (layer.input if grows else layer.output).shape
-            total += 2 * rows * columns * layer.kernel.shape[0] * layer.kernel.shape[1] * layer.kernel.shape[2] * (
-                layer.kernel.shape[3]
+            total += (
+                2
+                * rows
+                * columns
+                * layer.kernel.shape[0]
+                * layer.kernel.shape[1]
+                * layer.kernel.shape[2]
+                * (layer.kernel.shape[3])
             )
     return int(total)
 

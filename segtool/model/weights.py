@@ -1,4 +1,4 @@
-"""Weights to and from disk: `.keras` files of Keras' own layers only, card inside, opened without running their code."""
+"""Weights to and from disk: `.keras` files of Keras' own layers only, opened without running any code from them."""
 
 import json
 import os
@@ -64,9 +64,9 @@ def _scan(path: Path) -> None:
 
 def _named_classes(node: Any) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict):
-        if "class_name" in node:
-            if node["class_name"] != "__keras_tensor__":  # how Keras writes the edges of the graph
-                yield str(node.get("module")), str(node["class_name"])
+        # `__keras_tensor__` is how Keras writes the edges of the graph.
+        if node.get("class_name", "__keras_tensor__") != "__keras_tensor__":
+            yield str(node.get("module")), str(node["class_name"])
         for value in node.values():
             yield from _named_classes(value)
     elif isinstance(node, list):

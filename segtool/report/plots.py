@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from segtool.imaging.codec import write_whole
+from segtool.files import write_whole
 
 TRAIN_COLOR, VAL_COLOR = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by the colour-blind
 

@@ -1,0 +1,35 @@
+"""Files written whole or not at all: under a temporary name first, then renamed."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segtool.errors import OutputError
+
+
+@contextmanager
+def staged(path: Path, content: bytes) -> Iterator[Path]:
+    """Gives the temporary file that holds `content`, to be renamed to `path` when the block ends without error.
+
+    A rename keeps size and modification time, so what the block records of the temporary file is true of the final.
+    Raises OutputError when the folder cannot be written (full, read-only, gone).
+    """
+    # Host and pid in the name: two machines may share the folder, and a crash must leave a name we can recognise.
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes `content` to `path`: a reader sees all of it or none. Raises OutputError."""
+    with staged(path, content):
+        pass
