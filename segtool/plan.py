@@ -172,12 +172,9 @@ def _judge(job: Job, relative: Path, records: Records, wanted: Wanted) -> str:
     except FileNotFoundError:
         return "new"
     history = records.by_output.get(relative.as_posix(), ())
-    if not any(entry.output == there for entry in history):
+    if not any(entry.output == there and entry.kind == wanted.kind for entry in history):
         return "foreign"
     last = history[-1]
-    same = (
-        last.output == there
-        and (last.weights, last.settings, last.kind) == (wanted.weights, wanted.settings, wanted.kind)
-        and last.source == Stamp.of(job.source)
-    )
+    made_as_wanted = (last.kind, last.weights, last.settings) == (wanted.kind, wanted.weights, wanted.settings)
+    same = made_as_wanted and last.output == there and last.source == Stamp.of(job.source)
     return "kept" if same else "stale"

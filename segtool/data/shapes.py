@@ -4,10 +4,14 @@ import math
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from segtool.imaging.codec import Pixels
 
+Color = npt.NDArray[np.float64]
+
 SHAPES = ("circle", "rectangle", "triangle", "star")
+MIN_CONTRAST = 150  # summed over the three channels: fainter shapes hide in the texture
 SUBPIXEL_BITS = 4  # OpenCV draws polygons with corners in sixteenths of a pixel
 
 
@@ -19,7 +23,8 @@ def draw_pair(size: int, *, multiclass: bool, rng: np.random.Generator) -> tuple
     """
     short = int(size * rng.uniform(0.7, 1.0))
     height, width = (short, size) if rng.random() < 0.5 else (size, short)
-    image = _texture(height, width, rng)
+    ground = rng.uniform(30, 225, 3)
+    image = _texture(height, width, ground, rng)
     mask = np.zeros((height, width), np.uint8)
     count = 0 if rng.random() < 1 / 12 else int(rng.integers(1, 5))
     for _ in range(count):
@@ -30,27 +35,32 @@ def draw_pair(size: int, *, multiclass: bool, rng: np.random.Generator) -> tuple
         cv2.fillPoly(here, [fixed], 255, shift=SUBPIXEL_BITS)
         mask[here > 0] = kind + 1 if multiclass else 255
         soft = cv2.GaussianBlur(here, (3, 3), 0)[..., None].astype(np.float32) / 255
-        shape = _texture(height, width, rng).astype(np.float32)
+        shape = _texture(height, width, _color_apart(ground, rng), rng).astype(np.float32)
         image = np.rint(image + soft * (shape - image)).astype(np.uint8)
     noise = rng.normal(0, rng.uniform(0, 8), image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8), mask
 
 
-def _texture(height: int, width: int, rng: np.random.Generator) -> Pixels:
-    """Returns a colour that varies smoothly, with stripes across it."""
-    ground = rng.uniform(30, 225, 3)
+def _color_apart(ground: Color, rng: np.random.Generator) -> Color:
+    """Returns a random RGB colour that can be told from `ground`."""
+    while True:
+        color = rng.uniform(30, 225, 3)
+        if np.abs(color - ground).sum() >= MIN_CONTRAST:
+            return color
+
+
+def _texture(height: int, width: int, color: Color, rng: np.random.Generator) -> Pixels:
+    """Returns `color` varying smoothly, with stripes across it."""
     coarse = rng.normal(0, 18, (4, 4, 3)).astype(np.float32)
     waves = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     angle, period = rng.uniform(0, math.pi), rng.uniform(4, 24)
     stripes = np.sin((rows * math.sin(angle) + columns * math.cos(angle)) * 2 * math.pi / period)
-    strength = rng.uniform(0, 22, 3)
-    return np.asarray(np.clip(ground + waves + stripes[..., None] * strength, 0, 255), np.uint8)
+    strength = rng.uniform(0, 15, 3)
+    return np.asarray(np.clip(color + waves + stripes[..., None] * strength, 0, 255), np.uint8)
 
 
-def _corners(
-    shape: str, height: int, width: int, rng: np.random.Generator
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _corners(shape: str, height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Returns the outline as `(n, 2)` pixel coordinates x, y, turned and placed at random."""
     radius = min(height, width) * rng.uniform(0.12, 0.32)
     if shape == "circle":

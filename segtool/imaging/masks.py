@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtool.errors import ImageError
-from segtool.imaging.codec import Pixels, open_upright
+from segtool.imaging.codec import JPEG_SUFFIXES, Pixels, open_upright
 
 
 def read_raw_mask(path: Path) -> npt.NDArray[np.integer]:
@@ -15,6 +15,8 @@ def read_raw_mask(path: Path) -> npt.NDArray[np.integer]:
     differ anywhere. Raises ImageError for float masks and files that cannot be read.
     """
     image = open_upright(path)
+    if path.suffix.lower() in JPEG_SUFFIXES:
+        return np.asarray(image.convert("L"))  # whatever colour there is, compression made it
     if image.mode == "1":
         return np.asarray(image, np.uint8)  # stored 0/1; Pillow gives booleans
     if image.mode in ("L", "P"):
