@@ -6,6 +6,7 @@ A `.keras` file is a zip; Keras ignores entries it does not know, so the card tr
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,8 @@ CARD_ENTRY = "segtool.json"
 CARD_FORMAT = 1
 DEFAULT_WEIGHTS = "person"
 IGNORE_ID = 255  # in memory always; on disk as the dataset says
+# What zipfile lets out of a damaged archive; RuntimeError where a flipped bit says encrypted or unknown compression.
+DAMAGED = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def read_card(path: Path) -> Card:
         raise ModelError(f"There are no weights at {path}.") from None
     except KeyError:
         raise ModelError(f"{path} has no card ({CARD_ENTRY}): it was not made by `segtool train`.") from None
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+    except DAMAGED as error:
         raise ModelError(f"{path} is damaged and cannot be opened ({error}).") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
         raise ModelError(f"The card of {path} is damaged: it has no format number.")

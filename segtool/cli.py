@@ -110,15 +110,14 @@ def mask(
     """Writes a mask for every picture.
 
     A mask is a lossless 8-bit PNG of the picture's own size. Folders are searched through and their structure is
-    mirrored below OUTPUT. Two classes give 0 and 255; more give a
-    palette PNG whose index is the class id. A second run makes only what is missing or changed; files in OUTPUT that
-    segtool did not make are left alone.
+    mirrored below OUTPUT. Two classes give 0 and 255; more give a palette PNG whose index is the class id. A second
+    run makes only what is missing or changed; files in OUTPUT that segtool did not make are left alone.
 
     Example: segtool mask photos/ masks/
     """
     options = MaskOptions(
-        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size, precision=precision,
-        force=force,
+        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size,
+        precision=precision, force=force,
     )  # fmt: skip
     _write(options, quiet=quiet)
 
@@ -137,13 +136,14 @@ def overlay(
 ) -> None:
     """Draws the predicted mask over every picture.
 
-    Each class is tinted in its colour, the background left as it is. JPEGs give JPEGs (quality 92), all others PNGs. Names, folders and second runs are as in `segtool mask`.
+    Each class is tinted in its colour, the background left as it is. JPEGs give JPEGs (quality 92), all others PNGs.
+    Names, folders and second runs are as in `segtool mask`.
 
     Example: segtool overlay photos/ overlays/ --opacity 0.4
     """
     options = OverlayOptions(
-        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size, precision=precision,
-        force=force, opacity=opacity,
+        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size,
+        precision=precision, force=force, opacity=opacity,
     )  # fmt: skip
     _write(options, quiet=quiet)
 
@@ -244,8 +244,8 @@ def train(
     """Fits a U-Net to images and their masks.
 
     DATA holds train/images, train/masks, val/images and val/masks; or images/train and so on; or plain images and
-    masks, split by a hash of the name. A mask has the name of its image. What mask values mean is found out and printed: 0 and
-    one other value, ids below 64 (255 is ignored), or what DATA/classes.json says.
+    masks, split by a hash of the name. A mask has the name of its image. What mask values mean is found out and
+    printed: 0 and one other value, ids below 64 (255 is ignored), or what DATA/classes.json says.
 
     RUN gets weights.keras (the epoch with the best val IoU; every other command takes RUN as --weights), history.csv,
     curves.png, config.json and a checkpoint for --resume.

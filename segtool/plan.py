@@ -54,11 +54,11 @@ def make_plan(options: MaskOptions) -> Plan:
     Raises UsageError, ModelError or SegtoolError when inputs or weights are missing, no picture is found, or input and
     output are one place.
     """
-    weights = find_weights(options.weights)
-    wanted = _wanted(options, weights)
     for given in options.inputs:
         if not given.exists():
             raise UsageError(f"There is no file or folder {given}.")
+    weights = find_weights(options.weights)
+    wanted = _wanted(options, weights)
     if _is_single_file(options):
         (source,), target = options.inputs, options.output
         if target.exists() and source.samefile(target):
@@ -70,9 +70,10 @@ def make_plan(options: MaskOptions) -> Plan:
     root = options.output
     if root.exists() and not root.is_dir():
         raise UsageError(f"OUTPUT {root} is a file: name a folder for its masks.")
-    named = list(_mirrored(options.inputs, root))
+    named = list(dict.fromkeys(_mirrored(options.inputs, root)))  # a picture given twice is made once
     if not named:
         raise SegtoolError(f"There are no pictures in {', '.join(map(str, options.inputs))}.")
+    pictures = {source.resolve() for source, _ in named}
     records = read_records(root)
     jobs: list[Job] = []
     left: list[tuple[str, str]] = []
@@ -85,6 +86,8 @@ def make_plan(options: MaskOptions) -> Plan:
         elif verdict == "foreign" and not options.force:
             left.append((str(job.target), "is there already and is not as segtool left it; --force replaces it"))
         else:
+            if verdict != "new" and job.target.resolve() in pictures:
+                raise UsageError(f"{job.target} is input and output at once: name another output.")
             jobs.append(job)
     return Plan(root, weights, wanted, tuple(jobs), kept, tuple(left))
 
@@ -124,8 +127,11 @@ def _mirrored(inputs: Iterable[Path], root: Path) -> Iterator[tuple[Path, Path]]
 
 def _pictures(folder: Path, output: Path) -> Iterator[Path]:
     """Yields pictures below `folder`, hidden ones and those inside `output` left out, in sorted order."""
-    with os.scandir(folder) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise SegtoolError(f"Cannot read the folder {folder}: {error.strerror}.") from error
     for entry in listed:
         if entry.name.startswith("."):
             continue
@@ -168,13 +174,13 @@ def _settle(named: list[tuple[Path, Path]], kind: str, records: Records) -> Iter
 def _judge(job: Job, relative: Path, records: Records, wanted: Wanted) -> str:
     """Returns `new`, `kept` (still good), `stale` (ours, to be made again) or `foreign` (not as we left it)."""
     try:
-        there = Stamp.of(job.target)
-    except FileNotFoundError:
-        return "new"
+        there, source = Stamp.of(job.target), Stamp.of(job.source)
+    except (FileNotFoundError, NotADirectoryError):
+        return "new"  # or the picture has gone, or a file stands where a folder must be: told when it is its turn
     history = records.by_output.get(relative.as_posix(), ())
     if not any(entry.output == there and entry.kind == wanted.kind for entry in history):
         return "foreign"
     last = history[-1]
     made_as_wanted = (last.kind, last.weights, last.settings) == (wanted.kind, wanted.weights, wanted.settings)
-    same = made_as_wanted and last.output == there and last.source == Stamp.of(job.source)
+    same = made_as_wanted and last.output == there and last.source == source
     return "kept" if same else "stale"

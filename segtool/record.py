@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +90,8 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # every line was flushed; on a full disk, closing would hide the error that said so
+            self._file.close()
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Adds one line. Raises OutputError when the disk is full or gone."""
@@ -114,7 +116,7 @@ def _entries(line: str) -> list[tuple[str, Entry]]:
         source = Stamp(raw["size"], raw["mtime_ns"])
         return [
             (
-                made["path"],
+                Path(made["path"]).as_posix(),  # TypeError where it is no text
                 Entry(
                     kind, raw["input"], source, Stamp(made["size"], made["mtime_ns"]), raw["weights"], made["settings"]
                 ),

@@ -113,7 +113,8 @@ def _check_run(options: TrainOptions, *, resume: bool) -> None:
     if options.mix and len(options.mix) != len(options.data):
         raise UsageError(f"--mix has {len(options.mix)} shares for {len(options.data)} datasets: give one a dataset.")
     if not resume:
-        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        # A run stopped within its first epoch left its config and nothing to lose.
+        if run.exists() and (not run.is_dir() or {p.name for p in run.iterdir()} - {CONFIG}):
             raise UsageError(f"{run} is not empty: give a new RUN, or --resume to go on with this one.")
         return
     if not (run / CHECKPOINT).is_file():
@@ -197,18 +198,12 @@ def _batches(
     def order(epoch: int) -> list[int]:
         return epoch_order(sizes, options.mix or sizes, length, seed=options.seed, epoch=epoch)
 
-    done = _epochs_done(options.run)
     batches = TrainingBatches(
         train_store, order, shape=shape, network_size=options.network_size, batch_size=options.batch_size,
-        seed=options.seed, first_epoch=done,
+        seed=options.seed,
     )  # fmt: skip
     shapes = [_shape(val_store[i], architecture, options) for i in range(len(val_store))]
     return batches, ValidationBatches(val_store, shapes, batch_size=options.batch_size)
-
-
-def _epochs_done(run: Path) -> int:
-    history = run / HISTORY
-    return max(0, len(history.read_text().splitlines()) - 1) if history.is_file() else 0
 
 
 def _shape(sample: tuple[Any, Any], architecture: Architecture, options: TrainOptions) -> tuple[int, int]:

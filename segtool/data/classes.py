@@ -70,12 +70,13 @@ def read_classes_file(path: Path) -> tuple[tuple[ClassInfo, ...], int | None]:
             for i, c in enumerate(raw["classes"])
         )
         ignore = raw.get("ignore_id", IGNORE_ID)
+        ignore = None if ignore is None else int(ignore)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as classes ({type(error).__name__}: {error}).") from error
     ids = [c.id for c in classes]
     if len(classes) < 2 or len(set(ids)) != len(ids) or not all(0 <= i <= 255 for i in ids) or ignore in ids:
         raise DataError(f"{path} needs two or more classes with different ids from 0 to 255, ignore_id not among them.")
-    return classes, None if ignore is None else int(ignore)
+    return classes, ignore
 
 
 def decide_coding(
@@ -150,4 +151,6 @@ def _some(values: Iterable[object], limit: int = 12) -> str:
 
 def _rgb(values: Any) -> tuple[int, int, int]:
     red, green, blue = (int(v) for v in values)
+    if not all(0 <= v <= 255 for v in (red, green, blue)):
+        raise ValueError(f"colour {red}, {green}, {blue} outside 0 to 255")
     return red, green, blue

@@ -121,11 +121,10 @@ def _pair(images: Path, masks: Path, mask_suffix: str | None) -> tuple[tuple[Pai
     suffixes = ("", *MASK_SUFFIXES) if mask_suffix is None else (mask_suffix,)
     mask_files = _by_name(masks)
     found: dict[str, Path] = {}
-    for name in by_name:
-        for suffix in suffixes:
-            if (mask := mask_files.pop(name + suffix, None)) is not None:
+    for suffix in suffixes:  # the same name first, or image `a` would take the mask of image `a_mask`
+        for name in by_name:
+            if name not in found and (mask := mask_files.pop(name + suffix, None)) is not None:
                 found[name] = mask
-                break
     pairs = tuple(Pair(name, image, found[name]) for name, image in by_name.items() if name in found)
     alone = [image for name, image in by_name.items() if name not in found] + list(mask_files.values())
     return pairs, alone

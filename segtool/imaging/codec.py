@@ -40,7 +40,8 @@ def open_upright(path: Path) -> Image.Image:
             raise ImageError(f"{path} is an empty file.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and large sizes: not the user's business
-            with Image.open(path) as image:
+            # By name, Pillow maps uncompressed TIFFs into memory and scrambles those turned by EXIF.
+            with path.open("rb") as file, Image.open(file) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
@@ -66,9 +67,11 @@ def encode_png(image: Pixels) -> bytes:
 def encode_palette_png(indices: Pixels, palette: Sequence[tuple[int, int, int]]) -> bytes:
     """Returns `(H, W)` uint8 as a palette PNG of 8 bits whose index is the value."""
     image = Image.fromarray(indices)
-    image.putpalette([channel for color in palette for channel in color])
+    # Pillow packs the indices of a short palette into fewer bits, and cuts those beyond it.
+    black = [0, 0, 0] * (256 - len(palette))
+    image.putpalette([channel for color in palette for channel in color] + black)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", bits=8)  # Pillow would pack few classes into fewer bits
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -90,7 +93,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_to_8_bits(values: npt.NDArray[Any]) -> Pixels:
-    if values.dtype == np.uint16:
+    if values.dtype.newbyteorder("=") == np.uint16:
         return np.asarray(values >> 8, np.uint8)
     floats = np.nan_to_num(values.astype(np.float64))
     low, high = float(floats.min()), float(floats.max())

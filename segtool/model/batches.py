@@ -92,7 +92,7 @@ def load_samples(
             pair, (image, mask) = loaded
             memory -= image.nbytes + mask.nbytes
             kept.append(pair)
-            samples.append((image, mask) if memory > 0 else None)
+            samples.append((image, mask) if memory >= 0 else None)
     return SampleStore(tuple(kept), tuple(samples), read)
 
 
@@ -124,13 +124,15 @@ def epoch_order(sizes: Sequence[int], shares: Sequence[float], length: int, *, s
     run sees what an undisturbed one would have.
     """
     rng = np.random.default_rng((seed, epoch))
+    # A set of which no picture could be read gives its share to the others.
+    shares = [share if size else 0 for share, size in zip(shares, sizes, strict=True)]
     total = sum(shares)
     drawn: list[int] = []
     start = 0
     bounds = np.rint(np.cumsum([0.0, *shares]) / total * length).astype(int)
     for size, count in zip(sizes, np.diff(bounds), strict=True):
-        rounds = [rng.permutation(size) for _ in range(-(-int(count) // size))]
-        if rounds:
+        if count:
+            rounds = [rng.permutation(size) for _ in range(-(-int(count) // size))]
             drawn += (np.concatenate(rounds)[:count] + start).tolist()
         start += size
     return [drawn[i] for i in rng.permutation(len(drawn))]
@@ -141,12 +143,12 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __init__(
         self, store: SampleStore, order: Callable[[int], list[int]], *, shape: tuple[int, int], network_size: int,
-        batch_size: int, seed: int, first_epoch: int,
+        batch_size: int, seed: int,
     ) -> None:  # fmt: skip
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=6)
         self.store, self.order_of, self.shape = store, order, shape
-        self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, first_epoch
-        self.order = order(first_epoch)
+        self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, 0
+        self.order = order(0)
 
     def __len__(self) -> int:
         return max(1, len(self.order) // self.batch_size)
@@ -159,8 +161,11 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Draws the next epoch."""
-        self.epoch += 1
-        self.order = self.order_of(self.epoch)
+        self.go_to(self.epoch + 1)
+
+    def go_to(self, epoch: int) -> None:
+        """Draws the epoch of that number, from 0."""
+        self.epoch, self.order = epoch, self.order_of(epoch)
 
     def _view(self, place: int) -> Sample:
         image, mask = self.store[self.order[place]]

@@ -21,7 +21,8 @@ def binary_loss(truth: Any, logits: Any) -> Any:
     truth, logits = ops.cast(truth, "float32"), ops.cast(logits, "float32")
     valid = ops.cast(truth != IGNORE_ID, "float32")
     target = ops.cast(truth == 1, "float32")
-    cross_entropy = ops.relu(logits) - logits * target + ops.log1p(ops.exp(-ops.abs(logits)))
+    # Not relu(x) − x·t + log(1 + e^−|x|): its gradient is wrong where x is 0, as it is wherever all features are dead.
+    cross_entropy = ops.softplus(logits) - logits * target
     probability = ops.sigmoid(logits) * valid
     overlap = ops.sum(probability * target)
     dice = (2 * overlap + 1) / (ops.sum(probability) + ops.sum(target) + 1)

@@ -5,7 +5,7 @@ Keras 3 on any backend: nothing here is TensorFlow's.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class Keeper(keras.callbacks.Callback):
         self.progress = self._advanced(epoch, logs or {})
         if self.progress.best_epoch == self.progress.epoch:
             self.fit_plan.keep_best(_float32_twin(self.model, self.architecture), self.progress)
-        finished = self._finished()
+        finished = self.finished()
         save_checkpoint(self.fit_plan.run / CHECKPOINT, self.model, self.progress)
         self.fit_plan.tell(self.progress)
         if finished or self.fit_plan.stop():
@@ -105,7 +105,8 @@ class Keeper(keras.callbacks.Callback):
             history=(*old.history, {k: round(float(v), 6) for k, v in row.items()}),
         )
 
-    def _finished(self) -> bool:
+    def finished(self) -> bool:
+        """Returns whether patience, epochs or time ran out; moves the end of the schedule to that of the budget."""
         done = self.progress
         if done.epoch - done.best_epoch >= self.options.patience or done.epoch >= self.options.epochs:
             return True
@@ -130,6 +131,7 @@ def fit_unet(
     `start` is a network of the same architecture to take the first weights from. Raises ModelError when a checkpoint
     does not fit.
     """
+    keras.utils.set_random_seed(options.seed)
     epochs = options.epochs
     if options.time_budget is not None:
         epochs = min(epochs, round(1 / options.warmup))  # a guess until the first epoch was timed: it is the warm-up
@@ -140,12 +142,14 @@ def fit_unet(
     if resume:
         total = float(ops.convert_to_numpy(schedule.total))
         keeper.progress = load_checkpoint(fit.run / CHECKPOINT, model)
+        train.go_to(keeper.progress.epoch)
         if options.time_budget is None and schedule.total is not None:
             schedule.total.assign(total)  # more epochs than before stretch the cosine
-    model.fit(
-        train, validation_data=val, epochs=options.epochs, initial_epoch=keeper.progress.epoch, verbose=0,
-        callbacks=[keeper, *fit.callbacks],
-    )  # fmt: skip
+    if not (resume and keeper.finished()):
+        model.fit(
+            train, validation_data=val, epochs=options.epochs, initial_epoch=keeper.progress.epoch, verbose=0,
+            callbacks=[keeper, *fit.callbacks],
+        )  # fmt: skip
     return keeper.progress, keeper.interrupted
 
 
@@ -173,8 +177,3 @@ def _float32_twin(model: keras.Model, architecture: Architecture) -> keras.Model
     twin = build_unet(architecture)
     twin.set_weights(model.get_weights())
     return with_head(twin)
-
-
-def resumable(options: TrainOptions) -> TrainOptions:
-    """Returns `options` less what may differ when a run is resumed."""
-    return replace(options, epochs=0, patience=0, time_budget=None, init=None)

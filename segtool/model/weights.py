@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from segtool.card import Card, read_card, write_card
+from segtool.card import DAMAGED, Card, read_card, write_card
 from segtool.errors import ModelError, OutputError
 
 SAFE_MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",
@@ -28,6 +28,8 @@ def load_weights(path: Path) -> tuple[keras.Model, Card]:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything on a damaged archive
         raise ModelError(f"{path} cannot be opened by Keras {keras.__version__} ({error}).") from error
+    if not getattr(model, "inputs", None):
+        raise ModelError(f"{path} holds a {type(model).__name__} without inputs, which is no network.")
     channels = 1 if card.binary else len(card.classes)
     if len(model.inputs) != 1 or model.input_shape[-1] != 3 or model.output_shape[-1] != channels:
         raise ModelError(
@@ -55,7 +57,7 @@ def _scan(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, *DAMAGED) as error:
         raise ModelError(f"{path} is damaged: its network cannot be read ({error}).") from error
     for module, name in _named_classes(config):
         if module not in SAFE_MODULES or name in UNSAFE_CLASSES:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from segtool.results import Evaluated, Failures, Scores, Synthesised, Trained, Written
 
@@ -72,13 +73,13 @@ def show_failures(failures: Failures) -> None:
 
 
 def _print_scores(console: Console, title: str, scores: Scores) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
     table.add_column("class", overflow="fold")
     for column in ("iou", "iou_image", "dice", "precision", "recall", "share"):
         table.add_column(column, justify="right", no_wrap=True)
     for c in scores.classes:
         figures = [c.iou, c.iou_image, c.dice, c.precision, c.recall, c.share]
-        table.add_row(c.name, *(_figure(f) for f in figures), style="dim" if c.iou is None else None)
+        table.add_row(Text(c.name), *(_figure(f) for f in figures), style="dim" if c.iou is None else None)
     console.print(table)
     means = f"miou {_figure(scores.miou)}  miou_image {_figure(scores.miou_image)}"
     if scores.threshold is not None:

@@ -1,0 +1,104 @@
+"""The house rules: which folder imports which, and what the help must not load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "segtool"
+
+# A part may import itself and what stands beside it here. This dict is the architecture: imports point down.
+FOUNDATION = {"segtool", "errors", "options", "results", "card", "streaming", "files"}
+ALLOWED: dict[str, set[str]] = {
+    "segtool": set(),
+    "errors": set(),
+    "card": {"errors"},
+    "options": {"card"},
+    "results": set(),
+    "streaming": {"errors"},
+    "files": {"errors"},
+    "record": FOUNDATION,
+    "imaging": FOUNDATION,
+    "data": FOUNDATION | {"imaging"},
+    "plan": FOUNDATION | {"data", "record"},
+    "report": FOUNDATION,
+    "pipeline": FOUNDATION | {"imaging"},
+    "scoring": FOUNDATION | {"imaging", "data", "pipeline"},
+    "outputs": FOUNDATION | {"imaging", "pipeline", "plan", "record", "report"},
+    "model": FOUNDATION | {"imaging", "data", "pipeline"},
+    "commands": FOUNDATION | {"imaging", "data", "plan", "pipeline", "scoring", "outputs", "model", "report"},
+    "cli": FOUNDATION | {"plan", "commands", "report", "model"},
+    "__main__": {"cli"},
+}
+HEAVY = ("tensorflow", "keras", "jax", "numpy", "cv2", "PIL", "matplotlib", "rich", "tqdm")
+ONLY_IN_MODEL = ("tensorflow", "keras", "jax")
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    name = relative.parts[0].removesuffix(".py")
+    return "segtool" if name == "__init__" else name
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "segtool":
+                found |= {f"segtool.{alias.name}" for alias in node.names if (PACKAGE / f"{alias.name}.py").exists()}
+    return found
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    part = part_of(path)
+    ours = {name.split(".")[1] if "." in name else "segtool" for name in imported(path) if name.startswith("segtool")}
+    assert ours - ALLOWED[part] - {part, "segtool"} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_model_folder_and_train_import_keras(path: Path) -> None:
+    used = {name.split(".")[0] for name in imported(path)} & set(ONLY_IN_MODEL)
+    assert part_of(path) == "model" or path.name == "train.py" or not used
+
+
+def test_commands_never_import_each_other() -> None:
+    for path in (PACKAGE / "commands").glob("*.py"):
+        assert not [name for name in imported(path) if name.startswith("segtool.commands")], path
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["mask", "--help"], ["train", "--help"], ["--version"]], ids=" ".join
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        f"sys.argv = ['segtool', *{arguments!r}]\n"
+        "from segtool.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "segtool" in done.stdout
+
+
+def test_a_plan_that_cannot_work_fails_before_tensorflow_is_imported(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        f"sys.argv = ['segtool', 'mask', {str(tmp_path / 'none')!r}, {str(tmp_path / 'out')!r}, '-w', 'shapes']\n"
+        "from segtool.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    print(stop.code, 'tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 False"

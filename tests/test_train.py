@@ -1,0 +1,189 @@
+"""`segtool train` as a user runs it: what a run holds, how it resumes, what it refuses."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from PIL import Image
+
+from segtool.card import read_card
+
+TINY = ["--depth", 2, "--width", 4, "--network-size", 32, "--batch-size", 4]
+
+
+@pytest.fixture(scope="module")
+def run(shapes: Path, segtool: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs on the shapes dataset. Not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    done = segtool("train", shapes, folder, *TINY, "--epochs", 2, "--class-names", "background,shape")
+    assert done.returncode == 0, done.stderr
+    assert "mask values: 0 = background, 255 = shape" in done.stderr
+    assert "epoch 2: loss" in done.stderr
+    return folder
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_history_holds_loss_accuracy_and_iou_of_train_and_val(run: Path) -> None:
+    rows = history(run)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        for metric in ("accuracy", "iou", "val_accuracy", "val_iou"):
+            assert 0 <= float(row[metric]) <= 1
+        assert float(row["loss"]) > 0 and float(row["val_loss"]) > 0
+
+
+def test_curves_are_a_picture(run: Path) -> None:
+    with Image.open(run / "curves.png") as curves:
+        assert curves.width > 600
+
+
+def test_the_card_knows_everything_needed_to_use_the_weights(run: Path, shapes: Path) -> None:
+    card = read_card(run / "weights.keras")
+    assert (card.name, card.task, card.network_size, card.stride) == ("mine", "binary", 32, 4)
+    assert [c.name for c in card.classes] == ["background", "shape"]
+    assert card.mask_values == (0, 255)
+    assert card.trained_on[0]["name"] == shapes.name
+    assert card.trained_on[0]["train"] == 12
+    assert set(card.scores["val"]["by_data"]) == {shapes.name}
+    assert card.scores["val"]["threshold"] == 0.5
+    assert card.parameters > 0 and card.flops > 0
+
+
+def test_plain_keras_opens_the_weights(run: Path) -> None:
+    script = (
+        "import keras, numpy as np, sys\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "p = np.asarray(model(np.zeros((2, 16, 24, 3), np.uint8)))\n"
+        "print(p.shape, p.dtype, 0 <= p.min() <= p.max() <= 1)\n"
+    )
+    command = [sys.executable, "-c", script, str(run / "weights.keras")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(2, 16, 24, 1) float32 True"
+
+
+def test_evaluate_gives_the_scores_in_the_card(run: Path, shapes: Path, segtool: Run) -> None:
+    done = segtool("evaluate", shapes, "--weights", run, "--precision", "float32", "--json")
+    assert done.returncode == 0, done.stderr
+    scored, kept = json.loads(done.stdout), read_card(run / "weights.keras").scores["val"]
+    for key in ("pairs", "miou", "miou_image", "accuracy", "baseline_accuracy"):
+        assert scored[key] == pytest.approx(kept[key], abs=1e-6)
+
+
+def test_resume_goes_on_where_the_run_stopped(run: Path, shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(run, folder)
+    options = [*TINY, "--class-names", "background,shape", "--resume"]
+    done = segtool("train", shapes, folder, *options, "--epochs", 3)
+    assert done.returncode == 0, done.stderr
+    assert history(folder)[:2] == history(run)
+    assert [row["epoch"] for row in history(folder)] == ["1", "2", "3"]
+    assert "epoch 1:" not in done.stderr
+
+
+def test_resume_refuses_other_settings(run: Path, shapes: Path, segtool: Run) -> None:
+    done = segtool("train", shapes, run, *TINY, "--class-names", "background,shape", "--resume", "--seed", 5)
+    assert done.returncode == 2
+    assert "seed 0 -> 5" in done.stderr
+
+
+def test_a_run_that_is_not_empty_is_refused(run: Path, shapes: Path, segtool: Run) -> None:
+    done = segtool("train", shapes, run, *TINY)
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+
+
+def test_init_starts_from_other_weights(run: Path, shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    options = ["--network-size", 32, "--batch-size", 4, "--epochs", 1, "--learning-rate", 0]
+    done = segtool("train", shapes, tmp_path / "tuned", *options, "--init", run)
+    assert done.returncode == 0, done.stderr
+    # At a learning rate of 0 only the normalisation statistics move: the kernels are those of the start.
+    script = (
+        "import keras, numpy as np, sys\n"
+        "a, b = (keras.models.load_model(p) for p in sys.argv[1:])\n"
+        "print(all(np.array_equal(x, y) for x, y in zip(a.trainable_variables, b.trainable_variables, strict=True)))\n"
+    )
+    command = [sys.executable, "-c", script, str(run / "weights.keras"), str(tmp_path / "tuned/weights.keras")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "True"
+
+
+def test_a_class_a_shape_trains_with_softmax_and_names_what_is_absent(
+    colored_shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    data, folder = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(colored_shapes, data)
+    classes = json.loads((data / "classes.json").read_text())
+    classes["classes"].append({"id": 9, "name": "unicorn", "color": [1, 2, 3]})
+    (data / "classes.json").write_text(json.dumps(classes))
+    done = segtool("train", data, folder, *TINY, "--epochs", 1, "--residual", "--stem", 2)
+    assert done.returncode == 0, done.stderr
+    card = read_card(folder / "weights.keras")
+    assert card.task == "multiclass"
+    assert [c.name for c in card.classes][-1] == "unicorn"
+    assert "absent, left out of the means" in done.stdout
+
+    masked = segtool("mask", data / "val/images", tmp_path / "masks", "-w", folder)
+    assert masked.returncode == 0, masked.stderr
+    with Image.open(tmp_path / "masks/00000.png") as mask:
+        assert mask.mode == "P"
+        assert set(np.unique(np.asarray(mask))) <= {0, 1, 2, 3, 4, 9}
+
+
+def test_the_ignore_id_is_found_told_and_left_out_of_the_scores(shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(shapes, data)
+    for path in data.rglob("masks/*.png"):
+        mask = np.asarray(Image.open(path)) // 255
+        mask[:20] = 255
+        Image.fromarray(mask).save(path)
+    done = segtool("train", data, tmp_path / "run", *TINY, "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    assert "0 = background, 1 = foreground, 255 = ignored" in done.stderr
+    scored = json.loads(segtool("evaluate", data, "-w", tmp_path / "run", "--json").stdout)
+    counted = sum(np.sum(np.asarray(Image.open(p)) != 255) for p in (data / "val/masks").iterdir())
+    assert sum(map(sum, scored["confusion"])) == counted
+    assert read_card(tmp_path / "run/weights.keras").ignore_id == 255
+
+
+def test_a_pair_that_cannot_be_read_is_named_and_the_rest_trains(shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(shapes, data)
+    (data / "train/images/00003.png").write_bytes(b"no picture")
+    Image.new("L", (20, 64)).save(data / "train/masks/00004.png")
+    done = segtool("train", data, tmp_path / "run", *TINY, "--epochs", 1)
+    assert done.returncode == 3
+    assert "00003.png is not a picture" in done.stderr
+    assert "20×64" in done.stderr
+    assert "10 train and 6 val pairs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["nowhere", "run"], 1, "There is no dataset folder nowhere."),
+        (["data", "run", "--network-size", 40, "--depth", 4], 2, "--network-size 40 is not a multiple of 16"),
+        (["data", "run", "--mix", "1,2"], 2, "--mix has 2 shares for 1 datasets"),
+        (["data", "run", "--mix", "much"], 2, "--mix much is no list of numbers"),
+        (["data", "run", "--class-names", "a,b,c"], 1, "3 class names for 2 classes"),
+        (["data", "run", "--resume"], 2, "no checkpoint.npz to resume from"),
+        (["data", "run", "--init", "nothing"], 1, "There are no weights 'nothing'"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_and_an_exit_code(
+    arguments: list[object], code: int, sentence: str, shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "data").symlink_to(shapes)
+    done = segtool("train", *arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
