@@ -5,6 +5,8 @@ from pathlib import Path
 
 from segtool.card import DEFAULT_WEIGHTS
 
+NETWORK_SIZE = 256  # of a network trained from nothing; --init has its own
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -26,7 +28,7 @@ class TrainOptions:
     norm: bool = True
     residual: bool = False
     stem: int = 1
-    network_size: int = 256
+    network_size: int | None = None
     crop_size: int | None = None
 
     epochs: int = 100

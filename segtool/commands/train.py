@@ -1,20 +1,16 @@
 """`segtool train`: datasets to a run folder with weights, history, curves, and a card whose scores were measured."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from segtool import __version__
 from segtool.card import Card, find_weights, read_card
-from segtool.data.classes import MaskCoding
-from segtool.data.layout import Dataset, Pair, content_hash, find_dataset
-from segtool.data.truth import inspect_masks
+from segtool.data.layout import Dataset, content_hash
+from segtool.data.sets import Sets, find_sets
 from segtool.errors import DataError, ModelError, UsageError
 from segtool.files import write_whole
 from segtool.imaging.geometry import network_shape
@@ -37,10 +33,10 @@ from segtool.model.predictor import predict_function
 from segtool.model.training import Fit, fit_unet
 from segtool.model.unet import Architecture, build_unet, count_flops
 from segtool.model.weights import load_weights, save_weights
-from segtool.options import TrainOptions
+from segtool.options import NETWORK_SIZE, TrainOptions
 from segtool.pipeline import Predictor
+from segtool.report.history import epoch_line, save_curves, save_history
 from segtool.report.notices import Show
-from segtool.report.plots import save_curves
 from segtool.results import Scores, Trained
 from segtool.scoring import tally_pairs
 from segtool.streaming import FailureLog, Interrupt
@@ -50,16 +46,18 @@ MAY_CHANGE = ("epochs", "patience", "time_budget")  # on --resume; all else must
 
 
 @dataclass(frozen=True)
-class Sets:
-    """The datasets of a run: found, and their mask values understood, in the order given."""
+class Material:
+    """What a run learns from: pairs in memory, and the network that is to learn, which sees `size` pixels."""
 
-    datasets: tuple[Dataset, ...]
-    codings: tuple[MaskCoding, ...]
+    sets: Sets
+    architecture: Architecture
+    size: int
+    train: SampleStore
+    val: SampleStore
 
-    @property
-    def coding_of(self) -> dict[Pair, MaskCoding]:
-        """Returns the coding of every pair."""
-        return {p: c for d, c in zip(self.datasets, self.codings, strict=True) for p in d.all_pairs}
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """Returns how the network sees a picture of that size."""
+        return network_shape(height, width, network_size=self.size, stride=self.architecture.stride)
 
 
 def train(options: TrainOptions, show: Show, *, resume: bool = False) -> Trained:
@@ -68,40 +66,37 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False) -> Trained
     Raises UsageError, DataError, ModelError or OutputError, before anything is written, when it cannot be.
     """
     _check_run(options, resume=resume)
-    sets = _find_sets(options, show)
-    classes = sets.codings[0].classes
-    architecture, start = _architecture(options, len(classes))
     precision = choose_precision(options.precision)
     failures = FailureLog()
-    train_store, val_store = _load(options, sets, architecture, show, failures)
-    card = _card(options, sets, architecture)
+    sets = _find_sets(options, show)
+    architecture, size, start = _network(options, len(sets.classes))
+    train_store, val_store = _load(sets, architecture, size, show, failures)
+    material = Material(sets, architecture, size, train_store, val_store)
+    card = _card(options, material)
+    train_batches, val_batches = _batches(options, material)
     options.run.mkdir(parents=True, exist_ok=True)
-    _write_json(options.run / CONFIG, _config(options))
+    write_whole(options.run / CONFIG, (json.dumps(_config(options), indent=1) + "\n").encode())
 
-    shape = training_shape(
-        [_shape(train_store[i], architecture, options) for i in range(len(train_store))],
-        network_size=options.network_size, crop_size=options.crop_size,
-    )  # fmt: skip
+    height, width = train_batches.shape
     show.notice(
         f"{device_name()}, {precision}, {len(train_store)} train and {len(val_store)} val pairs, batches of "
-        f"{options.batch_size} at {shape[1]}×{shape[0]}, {card.parameters / 1e6:.2f} M parameters, "
+        f"{options.batch_size} at {width}×{height}, {card.parameters / 1e6:.2f} M parameters, "
         f"{card.flops / 1e9:.1f} GFLOP a picture"
     )
     with Interrupt() as interrupt:
-        progress, interrupted = fit_unet(
-            architecture, options, *_batches(options, sets, train_store, val_store, architecture, shape),
-            Fit(
-                run=options.run,
-                keep_best=lambda model, progress: save_weights(model, options.run / WEIGHTS, card),
-                tell=lambda progress: _tell(progress, options, show),
-                callbacks=(_Bar(show),),
-                stop=lambda: bool(interrupt.exit_code),
-            ),
-            precision=precision, start=start, resume=resume,
-        )  # fmt: skip
+        fit = Fit(
+            run=options.run,
+            keep_best=lambda model, progress: save_weights(model, options.run / WEIGHTS, card),
+            tell=lambda progress: _tell(progress, options, show),
+            callbacks=(_Bar(show),),
+            stop=lambda: bool(interrupt.exit_code),
+        )
+        progress = fit_unet(
+            architecture, options, train_batches, val_batches, fit, precision=precision, start=start, resume=resume
+        )
     scores: tuple[tuple[str, Scores], ...] = ()
-    if not interrupted and progress.epoch:
-        scores = _score(options, sets, show, failures)
+    if progress.epoch and not interrupt.exit_code:
+        scores = _score(options, material, show, failures)
     return Trained(
         run=options.run, epochs=progress.epoch, best_epoch=progress.best_epoch, seconds=progress.seconds,
         scores=scores, failures=tuple(failures.failures), interrupted=interrupt.exit_code,
@@ -130,100 +125,95 @@ def _check_run(options: TrainOptions, *, resume: bool) -> None:
 
 
 def _find_sets(options: TrainOptions, show: Show) -> Sets:
-    datasets, codings = [], []
-    for root in options.data:
-        dataset = find_dataset(root, val_fraction=options.val_fraction, mask_suffix=options.mask_suffix)
-        coding = inspect_masks([p.mask for p in dataset.all_pairs], root=root, class_names=options.class_names)
-        show.notice(
-            f"{root}: {len(dataset.split('train'))} train, {len(dataset.split('val'))} val pairs; {coding.describe()}"
-        )
+    sets = find_sets(
+        options.data, val_fraction=options.val_fraction, mask_suffix=options.mask_suffix,
+        class_names=options.class_names,
+    )  # fmt: skip
+    for dataset, coding in zip(sets.datasets, sets.codings, strict=True):
+        train, val = len(dataset.split("train")), len(dataset.split("val"))
+        show.notice(f"{dataset.root}: {train} train, {val} val pairs; {coding.describe()}")
         if dataset.unpaired:
-            show.notice(f"{root}: {len(dataset.unpaired)} files have no partner, such as {dataset.unpaired[0]}")
-        datasets.append(dataset)
-        codings.append(coding)
-    names = [[c.name for c in coding.classes] for coding in codings]
-    for root, other in zip(options.data, names, strict=True):
-        if other != names[0]:
-            raise DataError(f"{options.data[0]} has the classes {names[0]}, {root} has {other}: they cannot be mixed.")
-    return Sets(tuple(datasets), tuple(codings))
+            show.notice(f"{dataset.root}: {len(dataset.unpaired)} files without partner, such as {dataset.unpaired[0]}")
+    return sets
 
 
-def _architecture(options: TrainOptions, classes: int) -> tuple[Architecture, keras.Model | None]:
-    """Returns the network asked for, and the one to start from where `--init` names it (whose architecture wins)."""
+def _network(options: TrainOptions, classes: int) -> tuple[Architecture, int, keras.Model | None]:
+    """Returns the network and its size: as asked for, or that of `--init`, which comes along to start from."""
     asked = Architecture(
         classes, options.depth, options.width, options.max_width, options.norm, options.residual, options.stem
     )
     if options.init is None:
-        stride = asked.stride
-        for flag, size in (("--network-size", options.network_size), ("--crop-size", options.crop_size or stride)):
-            if size % stride:
-                raise UsageError(f"{flag} {size} is not a multiple of {stride}, the stride of this network.")
-        return asked, None
-    path = find_weights(options.init)
-    kept = read_card(path).architecture
-    if kept.get("classes") != classes:
-        raise ModelError(f"{path} has {kept.get('classes')} classes, the data {classes}: they cannot be fine-tuned.")
-    return Architecture(**kept), load_weights(path)[0]
+        architecture, size, start = asked, options.network_size or NETWORK_SIZE, None
+    else:
+        path = find_weights(options.init)
+        card = read_card(path)
+        architecture, size = Architecture(**card.architecture), options.network_size or card.network_size
+        if architecture.classes != classes:
+            raise ModelError(f"{path} has {architecture.classes} classes, the data {classes}: no start for this data.")
+        if asked not in (architecture, Architecture(classes)):
+            raise UsageError(f"--init {options.init} brings its own network: leave out --depth, --width and the like.")
+        start = load_weights(path)[0]
+    for flag, pixels in (("--network-size", size), ("--crop-size", options.crop_size or size)):
+        if pixels % architecture.stride:
+            raise UsageError(f"{flag} {pixels} is not a multiple of {architecture.stride}, the stride of this network.")
+    return architecture, size, start
 
 
 def _load(
-    options: TrainOptions, sets: Sets, architecture: Architecture, show: Show, failures: FailureLog
+    sets: Sets, architecture: Architecture, size: int, show: Show, failures: FailureLog
 ) -> tuple[SampleStore, SampleStore]:
-    size, coding_of = options.network_size, sets.coding_of
-    train_pairs = list(chain.from_iterable(d.split("train") for d in sets.datasets))
-    val_pairs = list(chain.from_iterable(d.split("val") for d in sets.datasets))
-    memory = int(available_memory() * MEMORY_SHARE)
+    pairs = sets.split("train"), sets.split("val")
     readers = (
-        training_reader(coding_of, network_size=size),
-        validation_reader(coding_of, network_size=size, stride=architecture.stride),
+        training_reader(sets.coding_of, network_size=size),
+        validation_reader(sets.coding_of, network_size=size, stride=architecture.stride),
     )
-    stores = []
-    with show.progress("reading", len(train_pairs) + len(val_pairs), "pair") as bar:
-        for pairs, reader in zip((train_pairs, val_pairs), readers, strict=True):
-            store = load_samples(pairs, reader, failures, memory=memory // 2, tick=bar.update)
-            if not len(store):
-                raise DataError(f"None of the {len(pairs)} pairs can be read; the first: {failures.failures[0][1]}")
-            stores.append(store)
-    return stores[0], stores[1]
+    memory = int(available_memory() * MEMORY_SHARE) // len(pairs)
+    with show.progress("reading", sum(map(len, pairs)), "pair") as bar:
+        train_store, val_store = (
+            load_samples(of_split, reader, failures, memory=memory, tick=bar.update)
+            for of_split, reader in zip(pairs, readers, strict=True)
+        )
+    for split, store in (("train", train_store), ("val", val_store)):
+        if not len(store):
+            raise DataError(f"None of the {split} pairs can be read; the first: {failures.failures[0][1]}")
+    return train_store, val_store
 
 
-def _batches(
-    options: TrainOptions, sets: Sets, train_store: SampleStore, val_store: SampleStore, architecture: Architecture,
-    shape: tuple[int, int],
-) -> tuple[TrainingBatches, ValidationBatches]:  # fmt: skip
-    readable = set(train_store.pairs)
-    sizes = [sum(p in readable for p in d.split("train")) for d in sets.datasets]
-    length = options.epoch_pictures or len(train_store)
+def _batches(options: TrainOptions, material: Material) -> tuple[TrainingBatches, ValidationBatches]:
+    readable = set(material.train.pairs)
+    counts = [sum(pair in readable for pair in d.split("train")) for d in material.sets.datasets]
+    length = options.epoch_pictures or len(material.train)
 
     def order(epoch: int) -> list[int]:
-        return epoch_order(sizes, options.mix or sizes, length, seed=options.seed, epoch=epoch)
+        return epoch_order(counts, options.mix or counts, length, seed=options.seed, epoch=epoch)
 
-    batches = TrainingBatches(
-        train_store, order, shape=shape, network_size=options.network_size, batch_size=options.batch_size,
+    shape = training_shape(
+        [material.shape(*size) for size in material.train.sizes],
+        network_size=material.size, crop_size=options.crop_size,
+    )  # fmt: skip
+    train_batches = TrainingBatches(
+        material.train, order, shape=shape, network_size=material.size, batch_size=options.batch_size,
         seed=options.seed,
     )  # fmt: skip
-    shapes = [_shape(val_store[i], architecture, options) for i in range(len(val_store))]
-    return batches, ValidationBatches(val_store, shapes, batch_size=options.batch_size)
+    return train_batches, ValidationBatches(material.val, batch_size=options.batch_size)
 
 
-def _shape(sample: tuple[Any, Any], architecture: Architecture, options: TrainOptions) -> tuple[int, int]:
-    return network_shape(*sample[0].shape[:2], network_size=options.network_size, stride=architecture.stride)
-
-
-def _card(options: TrainOptions, sets: Sets, architecture: Architecture) -> Card:
-    coding = sets.codings[0]
-    model_size = options.network_size
+def _card(options: TrainOptions, material: Material) -> Card:
+    coding, architecture = material.sets.codings[0], material.architecture
     return Card(
         name=options.name or options.run.resolve().name,
         task="binary" if coding.binary else "multiclass",
         classes=coding.classes,
         ignore_id=coding.ignore_values[0] if coding.ignore_values else None,
-        network_size=model_size,
+        network_size=material.size,
         stride=architecture.stride,
         mask_values=coding.values,
         architecture=asdict(architecture),
-        trained_on=tuple(_origin(d, options.terms) for d in sets.datasets),
-        flops=count_flops(architecture, model_size, model_size),
+        trained_on=tuple(
+            _origin(name, dataset, options.terms)
+            for name, dataset in zip(material.sets.names, material.sets.datasets, strict=True)
+        ),
+        flops=count_flops(architecture, material.size, material.size),
         parameters=build_unet(architecture).count_params(),
         licence=options.terms,
         segtool_version=__version__,
@@ -231,9 +221,9 @@ def _card(options: TrainOptions, sets: Sets, architecture: Architecture) -> Card
     )
 
 
-def _origin(dataset: Dataset, terms: str) -> dict[str, Any]:
+def _origin(name: str, dataset: Dataset, terms: str) -> dict[str, Any]:
     return {
-        "name": dataset.root.resolve().name,
+        "name": name,
         "train": len(dataset.split("train")),
         "val": len(dataset.split("val")),
         "content_hash": content_hash(dataset.split("train")),
@@ -243,18 +233,14 @@ def _origin(dataset: Dataset, terms: str) -> dict[str, Any]:
 
 
 def _tell(progress: Progress, options: TrainOptions, show: Show) -> None:
-    write_whole(options.run / HISTORY, _csv(progress.history).encode())
+    save_history(options.run / HISTORY, progress.history)
     save_curves(options.run / CURVES, progress.history)
-    row = progress.history[-1]
-    mark = " *" if progress.best_epoch == progress.epoch else ""
-    show.notice(
-        f"epoch {progress.epoch}: loss {row['loss']:.4f} accuracy {row['accuracy']:.4f} iou {row['iou']:.4f} | "
-        f"val loss {row['val_loss']:.4f} accuracy {row['val_accuracy']:.4f} iou {row['val_iou']:.4f} | "
-        f"{row['seconds']:.0f} s{mark}"
-    )
+    show.notice(epoch_line(progress.history[-1], best=progress.best_epoch == progress.epoch))
 
 
-def _score(options: TrainOptions, sets: Sets, show: Show, failures: FailureLog) -> tuple[tuple[str, Scores], ...]:
+def _score(
+    options: TrainOptions, material: Material, show: Show, failures: FailureLog
+) -> tuple[tuple[str, Scores], ...]:
     """Scores the best weights as `evaluate` does, by dataset and all together, and writes that into the card."""
     path = options.run / WEIGHTS
     model, card = load_weights(path)
@@ -262,36 +248,39 @@ def _score(options: TrainOptions, sets: Sets, show: Show, failures: FailureLog) 
     predictor = Predictor(predict_function(model, "float32"), card, "float32", device_name())
     names = tuple(c.name for c in card.classes)
     threshold = card.threshold if card.binary else None
-    pooled = Tally.empty(len(names))
-    scored: list[tuple[str, Scores]] = []
-    with show.progress("scoring", sum(len(d.split("val")) for d in sets.datasets), "pair") as bar:
-        for dataset, coding in zip(sets.datasets, sets.codings, strict=True):
+    readable = set(material.val.pairs)
+    tallies = []
+    with show.progress("scoring", len(readable), "pair") as bar:
+        for dataset, coding in zip(material.sets.datasets, material.sets.codings, strict=True):
+            pairs = [pair for pair in dataset.split("val") if pair in readable]
             tally = tally_pairs(
-                dataset.split("val"), coding, predictor=predictor, threshold=None, batch_size=options.batch_size,
-                failures=failures, tick=bar.update,
+                pairs, coding, predictor=predictor, threshold=None, batch_size=options.batch_size, failures=failures,
+                tick=bar.update,
             )  # fmt: skip
-            pooled = pooled.plus(tally)
-            scored.append((dataset.root.resolve().name, scores_of(tally, names, threshold=threshold)))
-    val = figures(scores_of(pooled, names, threshold=threshold))
-    val["by_data"] = {name: figures(scores) for name, scores in scored}
-    save_card = replace(card, scores={"val": val})
-    save_weights(model, path, save_card)
-    return tuple(scored)
+            tallies.append(tally)
+    pooled = Tally.empty(len(names))
+    for tally in tallies:
+        pooled = pooled.plus(tally)
+    scores = tuple(scores_of(tally, names, threshold=threshold) for tally in tallies)
+    by_data = dict(zip(material.sets.names, scores, strict=True))
+    val = _figures(scores_of(pooled, names, threshold=threshold))
+    val["by_data"] = {name: _figures(of_data) for name, of_data in by_data.items()}
+    save_weights(model, path, replace(card, scores={"val": val}))
+    return tuple(by_data.items())
 
 
-def figures(scores: Scores) -> dict[str, Any]:
-    """Returns the figures a card keeps of `scores`."""
+def _figures(scores: Scores) -> dict[str, Any]:
+    """Returns what a card keeps of `scores`."""
     return {
-        "pairs": scores.pairs, "threshold": scores.threshold, "miou": scores.miou, "miou_image": scores.miou_image,
-        "accuracy": scores.accuracy, "baseline_accuracy": scores.baseline_accuracy,
-        "iou": {c.name: c.iou for c in scores.classes}, "iou_image": {c.name: c.iou_image for c in scores.classes},
-    }  # fmt: skip
-
-
-def _csv(history: Sequence[Mapping[str, float]]) -> str:
-    columns = list(history[0])
-    rows = [",".join(f"{row[c]:g}" for c in columns) for row in history]
-    return "\n".join([",".join(columns), *rows]) + "\n"
+        "pairs": scores.pairs,
+        "threshold": scores.threshold,
+        "miou": scores.miou,
+        "miou_image": scores.miou_image,
+        "accuracy": scores.accuracy,
+        "baseline_accuracy": scores.baseline_accuracy,
+        "iou": {c.name: c.iou for c in scores.classes},
+        "iou_image": {c.name: c.iou_image for c in scores.classes},
+    }
 
 
 def _config(options: TrainOptions) -> dict[str, Any]:
@@ -302,17 +291,12 @@ def _config(options: TrainOptions) -> dict[str, Any]:
     return {"segtool_version": __version__, "options": raw}
 
 
-def _write_json(path: Path, value: object) -> None:
-    write_whole(path, (json.dumps(value, indent=1) + "\n").encode())
-
-
 class _Bar(keras.callbacks.Callback):
     """One progress bar an epoch, with the loss and IoU so far."""
 
     def __init__(self, show: Show) -> None:
         super().__init__()
         self.show = show
-        self.close: Callable[[], object] = lambda: None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.bar = self.show.progress(f"epoch {epoch + 1}", self.params["steps"], "batch")

@@ -69,11 +69,11 @@ def read_classes_file(path: Path) -> tuple[tuple[ClassInfo, ...], int | None]:
             ClassInfo(int(c["id"]), str(c["name"]), _rgb(c.get("color", class_color(i))))
             for i, c in enumerate(raw["classes"])
         )
-        ignore = raw.get("ignore_id", IGNORE_ID)
+        ids = [c.id for c in classes]
+        ignore = raw.get("ignore_id", None if IGNORE_ID in ids else IGNORE_ID)
         ignore = None if ignore is None else int(ignore)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as classes ({type(error).__name__}: {error}).") from error
-    ids = [c.id for c in classes]
     if len(classes) < 2 or len(set(ids)) != len(ids) or not all(0 <= i <= 255 for i in ids) or ignore in ids:
         raise DataError(f"{path} needs two or more classes with different ids from 0 to 255, ignore_id not among them.")
     return classes, ignore

@@ -21,6 +21,9 @@ Pixels = npt.NDArray[np.uint8]
 JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 JPEG_QUALITY = 92
 
+# Pillow warns of odd EXIF and large sizes: not the user's business. Set once: `catch_warnings` is not for threads.
+warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+
 
 def read_image(path: Path) -> Pixels:
     """Returns the picture at `path` as `(H, W, 3)` uint8 RGB.
@@ -38,12 +41,10 @@ def open_upright(path: Path) -> Image.Image:
     try:
         if path.stat().st_size == 0:
             raise ImageError(f"{path} is an empty file.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and large sizes: not the user's business
-            # By name, Pillow maps uncompressed TIFFs into memory and scrambles those turned by EXIF.
-            with path.open("rb") as file, Image.open(file) as image:
-                image.load()
-                return ImageOps.exif_transpose(image)
+        # By name, Pillow maps uncompressed TIFFs into memory and scrambles those turned by EXIF.
+        with path.open("rb") as file, Image.open(file) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist.") from None
     except ImageError:

@@ -45,10 +45,13 @@ class Tally:
         return Tally(np.zeros((classes, classes), np.int64), np.zeros(classes), np.zeros(classes, np.int64))
 
     def with_image(self, counts: Counts) -> "Tally":
-        """Returns the tally with one more image. Both empty is 1 for two classes, and left out for more."""
+        """Returns the tally with one more image.
+
+        Truth and prediction both empty is 1 for two classes and left out for more; so is an image wholly ignored.
+        """
         iou = iou_of(counts)
         seen = ~np.isnan(iou)
-        if len(iou) == 2:
+        if len(iou) == 2 and counts.any():
             iou, seen = np.where(seen, iou, 1.0), np.ones(2, bool)
         return Tally(self.confusion + counts, self.iou_sum + np.where(seen, iou, 0), self.images + seen, self.pairs + 1)
 

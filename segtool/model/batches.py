@@ -32,9 +32,13 @@ Sample = tuple[Pixels, Pixels]
 
 @dataclass(frozen=True)
 class SampleStore:
-    """Decoded pairs by position: `samples[i]`, or None where memory did not allow to keep it."""
+    """Decoded pairs by position: `samples[i]`, or None where memory did not allow to keep it.
+
+    `sizes[i]` is the height and width of what `read` gives for it.
+    """
 
     pairs: tuple[Pair, ...]
+    sizes: tuple[tuple[int, int], ...]
     samples: tuple[Sample | None, ...]
     read: Callable[[Pair], Sample]
 
@@ -83,6 +87,7 @@ def load_samples(
 
     safe = caught(read_named, failures, name=pair_name)
     kept: list[Pair] = []
+    sizes: list[tuple[int, int]] = []
     samples: list[Sample | None] = []
     with ThreadPoolExecutor() as pool:
         for loaded in ordered_map(safe, pairs, pool, window=16):
@@ -92,8 +97,9 @@ def load_samples(
             pair, (image, mask) = loaded
             memory -= image.nbytes + mask.nbytes
             kept.append(pair)
+            sizes.append(mask.shape)
             samples.append((image, mask) if memory >= 0 else None)
-    return SampleStore(tuple(kept), tuple(samples), read)
+    return SampleStore(tuple(kept), tuple(sizes), tuple(samples), read)
 
 
 def available_memory() -> int:
@@ -176,11 +182,11 @@ class TrainingBatches(keras.utils.PyDataset):
 class ValidationBatches(keras.utils.PyDataset):
     """Whole pictures in the shape the network sees them, batches of one shape each."""
 
-    def __init__(self, store: SampleStore, shapes: Sequence[tuple[int, int]], *, batch_size: int) -> None:
+    def __init__(self, store: SampleStore, *, batch_size: int) -> None:
         super().__init__(workers=1)
         self.store = store
         by_shape: dict[tuple[int, int], list[int]] = {}
-        for index, shape in enumerate(shapes):
+        for index, shape in enumerate(store.sizes):
             by_shape.setdefault(shape, []).append(index)
         by_aspect = [by_shape[shape] for shape in sorted(by_shape, key=lambda hw: hw[0] / hw[1])]
         # Keras infers from the first two batches which sides vary: let those be of the widest and the tallest shape.

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from segtool.card import DAMAGED
 from segtool.errors import ModelError
 from segtool.files import write_whole
 
@@ -31,9 +32,7 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
     # Our own file: Keras' callbacks forget best score and patience, and two files could be of two epochs after a kill.
     arrays = {f"v{i:05}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(_variables(model))}
     buffer = io.BytesIO()
-    np.savez(
-        buffer, allow_pickle=False, progress=np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8), **arrays
-    )
+    np.savez(buffer, progress=np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8), **arrays)
     write_whole(path, buffer.getvalue())
 
 
@@ -45,7 +44,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> Progress:
             arrays = [stored[name] for name in sorted(stored.files) if name != "progress"]
     except FileNotFoundError:
         raise ModelError(f"There is no checkpoint {path} to resume from.") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (KeyError, *DAMAGED) as error:
         raise ModelError(f"The checkpoint {path} is damaged ({error}).") from error
     variables = _variables(model)
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:

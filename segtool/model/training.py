@@ -74,6 +74,10 @@ class Keeper(keras.callbacks.Callback):
             self.interrupted = True
             self.model.stop_training = True
 
+    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self.interrupted:
+            self.model.stop_evaluating = True  # Keras validates even when stopped in mid-epoch
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self.interrupted:
             return  # half an epoch: the checkpoint of the last whole one stands
@@ -125,8 +129,8 @@ class Keeper(keras.callbacks.Callback):
 def fit_unet(
     architecture: Architecture, options: TrainOptions, train: TrainingBatches, val: ValidationBatches, fit: Fit, *,
     precision: str, start: keras.Model | None = None, resume: bool = False,
-) -> tuple[Progress, bool]:  # fmt: skip
-    """Trains until epochs, patience or time run out; returns the progress, and whether it was interrupted.
+) -> Progress:  # fmt: skip
+    """Trains until epochs, patience or time run out, or `fit.stop` says so; returns how far it came.
 
     `start` is a network of the same architecture to take the first weights from. Raises ModelError when a checkpoint
     does not fit.
@@ -148,9 +152,9 @@ def fit_unet(
     if not (resume and keeper.finished()):
         model.fit(
             train, validation_data=val, epochs=options.epochs, initial_epoch=keeper.progress.epoch, verbose=0,
-            callbacks=[keeper, *fit.callbacks],
+            shuffle=False, callbacks=[keeper, *fit.callbacks],  # Keras' shuffling would not survive a resume
         )  # fmt: skip
-    return keeper.progress, keeper.interrupted
+    return keeper.progress
 
 
 def compiled(

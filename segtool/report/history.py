@@ -1,4 +1,4 @@
-"""Pictures of numbers, drawn by Matplotlib without a display."""
+"""The history of a training: a line an epoch, `history.csv`, and `curves.png` by Matplotlib without a display."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,22 @@ from matplotlib.figure import Figure
 from segtool.files import write_whole
 
 TRAIN_COLOR, VAL_COLOR = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by the colour-blind
+
+
+def epoch_line(row: Mapping[str, float], *, best: bool) -> str:
+    """Returns one epoch in one line; a star marks the best so far."""
+    return (
+        f"epoch {row['epoch']:g}: loss {row['loss']:.4f} accuracy {row['accuracy']:.4f} iou {row['iou']:.4f} | "
+        f"val loss {row['val_loss']:.4f} accuracy {row['val_accuracy']:.4f} iou {row['val_iou']:.4f} | "
+        f"{row['seconds']:.0f} s{' *' if best else ''}"
+    )
+
+
+def save_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Writes a row an epoch as CSV."""
+    columns = list(history[0])
+    rows = [",".join(f"{row[c]:g}" for c in columns) for row in history]
+    write_whole(path, ("\n".join([",".join(columns), *rows]) + "\n").encode())
 
 
 def save_curves(path: Path, history: Sequence[Mapping[str, float]]) -> None:

@@ -1,0 +1,265 @@
+"""Picture files and pixels: every rule of decoding, and what the encoders write."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtool.errors import ImageError
+from segtool.imaging.codec import Pixels, encode_jpeg, encode_palette_png, encode_png, read_image
+
+WHITE = (255, 255, 255)
+# Blocks large and smooth enough for JPEG, each of its own grey, in two unlike sides.
+BLOCKS = np.kron(np.arange(0, 240, 16, dtype=np.uint8).reshape(3, 5), np.ones((16, 16), np.uint8))
+
+# What a viewer shows of stored rows and columns, for each EXIF orientation.
+TURNED: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.T,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].T,
+    8: lambda stored: np.rot90(stored),
+}
+
+
+def as_mode(mode: str) -> Image.Image:
+    """Returns the blocks as a Pillow image of `mode`, each with the same look."""
+    if mode == "I;16":
+        return Image.fromarray(BLOCKS.astype(np.uint16) << 8)
+    if mode == "I;16B":
+        height, width = BLOCKS.shape
+        return Image.frombytes("I;16B", (width, height), (BLOCKS.astype(np.uint16) << 8).astype(">u2").tobytes())
+    if mode == "F":
+        return Image.fromarray(BLOCKS.astype(np.float32) / 255)
+    if mode == "P":
+        image = Image.fromarray(BLOCKS)
+        image.putpalette([level for level in range(256) for _ in range(3)])
+        return image
+    return Image.fromarray(BLOCKS).convert(mode)
+
+
+def saved(image: Image.Image, path: Path, **options: Any) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def grey(values: list[list[float]], dtype: str) -> Image.Image:
+    return Image.fromarray(np.array(values, dtype))
+
+
+def palette_image(values: list[list[int]], colors: list[tuple[int, int, int]]) -> Image.Image:
+    image = grey([[float(v) for v in row] for row in values], "uint8")
+    image.putpalette([channel for color in colors for channel in color])
+    return image
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize(
+    ("suffix", "mode", "options"),
+    [
+        (".jpg", "RGB", {"quality": 95}),
+        (".jpg", "L", {"quality": 95}),
+        (".jpg", "CMYK", {"quality": 95}),
+        (".webp", "RGB", {"lossless": True}),
+        *((".png", mode, {}) for mode in ("L", "RGB", "RGBA", "LA", "P", "I;16")),
+        *((".tif", mode, {}) for mode in ("L", "RGB", "RGBA", "P", "I;16", "I;16B", "F", "CMYK")),
+        *((".tif", mode, {"compression": "tiff_lzw"}) for mode in ("L", "RGB", "I;16")),
+    ],
+)
+def test_a_picture_is_turned_as_its_exif_orientation_says(
+    tmp_path: Path, suffix: str, mode: str, options: dict[str, Any], orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(as_mode(mode), tmp_path / f"turned{suffix}", exif=exif, **options)
+    image = read_image(path)
+    expected = np.repeat(TURNED[orientation](BLOCKS)[..., None], 3, axis=2)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).max() <= (8 if suffix == ".jpg" else 1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "LAB", "YCbCr"])
+def test_pictures_of_every_mode_are_read_as_three_channels_of_8_bits(tmp_path: Path, mode: str) -> None:
+    image = read_image(saved(Image.new(mode, (5, 3)), tmp_path / "any.tif"))
+    assert image.shape == (3, 5, 3)
+    assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_inks_become_the_colour_they_print(tmp_path: Path, suffix: str) -> None:
+    path = saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / f"ink{suffix}")
+    assert np.abs(read_image(path)[8, 8].astype(int) - (255, 0, 0)).max() <= 3
+
+
+def test_a_palette_picture_has_the_colours_of_its_palette(tmp_path: Path) -> None:
+    path = saved(palette_image([[0, 1]], [(10, 20, 30), (200, 100, 50)]), tmp_path / "p.png")
+    assert read_image(path).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_the_transparent_colour_of_a_palette_is_white(tmp_path: Path, suffix: str) -> None:
+    image = palette_image([[0, 1]], [(10, 20, 30), (200, 100, 50)])
+    path = saved(image, tmp_path / f"p{suffix}", transparency=1)
+    assert read_image(path).tolist() == [[[10, 20, 30], list(WHITE)]]
+
+
+def test_a_half_transparent_palette_colour_lies_over_white(tmp_path: Path) -> None:
+    image = palette_image([[0, 1]], [(0, 0, 0), (200, 100, 0)])
+    pixels = read_image(saved(image, tmp_path / "p.png", transparency=bytes([255, 128])))
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert np.abs(pixels[0, 1].astype(int) - (227, 177, 127)).max() <= 1
+
+
+@pytest.mark.parametrize(("mode", "color"), [("L", 10), ("RGB", (10, 20, 30))])
+def test_a_colour_declared_transparent_is_white(tmp_path: Path, mode: str, color: int | tuple[int, ...]) -> None:
+    path = saved(Image.new(mode, (2, 1), color), tmp_path / "t.png", transparency=color)
+    assert read_image(path).tolist() == [[list(WHITE)] * 2]
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, 255), (51, 224), (128, 177), (255, 100)])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_lies_over_white(tmp_path: Path, mode: str, alpha: int, expected: int) -> None:
+    color = (100, alpha) if mode == "LA" else (100, 100, 100, alpha)
+    pixels = read_image(saved(Image.new(mode, (1, 1), color), tmp_path / "a.png"))
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_one_bit_is_black_or_white(tmp_path: Path, suffix: str) -> None:
+    path = saved(Image.fromarray(np.array([[True, False]])), tmp_path / f"bit{suffix}")
+    assert read_image(path).tolist() == [[list(WHITE), [0, 0, 0]]]
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".png", "I;16"), (".tif", "I;16"), (".tif", "I;16B")])
+@pytest.mark.parametrize(
+    "values",
+    [pytest.param([0, 255, 256, 32768, 65535], id="full-range"), pytest.param([0, 255, 1000, 300, 40], id="dark")],
+)
+def test_16_bit_grey_keeps_its_high_byte(tmp_path: Path, suffix: str, mode: str, values: list[int]) -> None:
+    raw = np.array(values, ">u2" if mode == "I;16B" else "<u2")
+    image = Image.frombytes(mode, (len(values), 1), raw.tobytes())
+    assert read_image(saved(image, tmp_path / f"deep{suffix}"))[0, :, 0].tolist() == [v >> 8 for v in values]
+
+
+def test_a_16_bit_pgm_keeps_its_high_byte(tmp_path: Path) -> None:
+    path = tmp_path / "deep.pgm"
+    path.write_bytes(b"P5 3 1 65535\n" + np.array([0, 1000, 65535], ">u2").tobytes())
+    assert read_image(path)[0, :, 0].tolist() == [0, 3, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param([0.0, 0.2, 1.0], [0, 51, 255], id="zero-to-one"),
+        pytest.param([0.2, 0.4, 0.4], [51, 102, 102], id="part-of-zero-to-one"),
+        pytest.param([-10.0, 0.0, 40.0], [0, 51, 255], id="stretched"),
+        pytest.param([0.0, 51.0, 255.0], [0, 51, 255], id="bytes"),
+        pytest.param([7.0, 7.0, 7.0], [0, 0, 0], id="flat"),
+        pytest.param([float("nan"), 51.0, 255.0], [0, 51, 255], id="not-a-number"),
+    ],
+)
+def test_float_grey_is_scaled_by_its_range(tmp_path: Path, values: list[float], expected: list[int]) -> None:
+    path = saved(grey([values], "float32"), tmp_path / "float.tif")
+    assert read_image(path)[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif"])
+def test_of_several_frames_the_first_is_read(tmp_path: Path, suffix: str) -> None:
+    first, second = Image.new("L", (4, 4), 0), Image.new("L", (4, 4), 255)
+    path = saved(first, tmp_path / f"frames{suffix}", save_all=True, append_images=[second])
+    assert not read_image(path).any()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp"])
+def test_a_picture_of_one_pixel_is_read(tmp_path: Path, suffix: str) -> None:
+    assert read_image(saved(Image.new("RGB", (1, 1), WHITE), tmp_path / f"dot{suffix}")).tolist() == [[list(WHITE)]]
+
+
+def test_a_name_beyond_ascii_is_read(tmp_path: Path) -> None:
+    path = saved(Image.new("L", (2, 1), 9), tmp_path / "naïve 写真.png")
+    assert read_image(path).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_a_truncated_picture_is_an_image_error_that_names_the_file(tmp_path: Path, suffix: str) -> None:
+    path = saved(Image.fromarray(BLOCKS), tmp_path / f"cut{suffix}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError, match=f"cut\\{suffix} cannot be decoded"):
+        read_image(path)
+
+
+def test_an_empty_file_is_an_image_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(ImageError, match=r"empty\.jpg is an empty file"):
+        read_image(tmp_path / "empty.jpg")
+
+
+def test_a_text_named_jpg_is_an_image_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "note.jpg").write_text("not a picture")
+    with pytest.raises(ImageError, match=r"note\.jpg is not a picture"):
+        read_image(tmp_path / "note.jpg")
+
+
+def test_a_missing_file_is_an_image_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone\.png does not exist"):
+        read_image(tmp_path / "gone.png")
+
+
+def test_a_folder_is_an_image_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        read_image(tmp_path)
+
+
+def test_a_picture_of_absurd_size_is_an_image_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(Image.new("L", (100, 100)), tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match=r"bomb\.png cannot be decoded"):
+        read_image(path)
+
+
+def noise(*shape: int) -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (1, 1, 3), (7, 5), (1, 1)])
+def test_a_png_gives_back_the_very_pixels(shape: tuple[int, ...]) -> None:
+    pixels = noise(*shape)
+    with Image.open(io.BytesIO(encode_png(pixels))) as image:
+        assert (image.format, image.mode) == ("PNG", "L" if len(shape) == 2 else "RGB")
+        assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_a_jpeg_looks_like_its_pixels() -> None:
+    pixels = np.full((20, 30, 3), (200, 100, 50), np.uint8)
+    with Image.open(io.BytesIO(encode_jpeg(pixels))) as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (30, 20))
+        assert np.abs(np.asarray(image).astype(int) - pixels).max() <= 3
+
+
+@pytest.mark.parametrize("colors", [1, 2, 3, 5, 16, 17, 255, 256])
+def test_a_palette_png_is_8_bit_and_its_index_is_the_value(colors: int) -> None:
+    indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    encoded = encode_palette_png(indices, [(i, 0, 255 - i) for i in range(colors)])
+    bit_depth, color_type = encoded[24], encoded[25]
+    assert (bit_depth, color_type) == (8, 3)
+    with Image.open(io.BytesIO(encoded)) as image:
+        assert np.array_equal(np.asarray(image), indices)
+
+
+def test_a_palette_png_shows_each_value_in_its_colour() -> None:
+    encoded = encode_palette_png(np.array([[0, 1, 2]], np.uint8), [(1, 2, 3), (40, 50, 60), (255, 0, 9)])
+    with Image.open(io.BytesIO(encoded)) as image:
+        assert np.asarray(image.convert("RGB")).tolist() == [[[1, 2, 3], [40, 50, 60], [255, 0, 9]]]
+
+
+def test_encoded_pixels_are_read_back_by_read_image(tmp_path: Path) -> None:
+    pixels = noise(9, 4, 3)
+    (tmp_path / "own.png").write_bytes(encode_png(pixels))
+    assert np.array_equal(read_image(tmp_path / "own.png"), pixels)
