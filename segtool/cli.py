@@ -13,7 +13,7 @@ import typer
 from segtool import __version__
 from segtool.card import DEFAULT_WEIGHTS
 from segtool.errors import SegtoolError, UsageError
-from segtool.options import EvaluateOptions, MaskOptions, OverlayOptions, SynthOptions, TrainOptions
+from segtool.options import NETWORK_SIZE, EvaluateOptions, MaskOptions, OverlayOptions, SynthOptions, TrainOptions
 
 app = typer.Typer(
     name="segtool",
@@ -31,8 +31,6 @@ OVERLAY = OverlayOptions(inputs=(), output=Path())
 EVALUATE = EvaluateOptions(data=Path())
 SYNTH = SynthOptions(data=Path())
 
-NETWORK, SCHEDULE, DATASET = "Network", "Schedule", "Dataset"
-
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notices and no progress; failures are still named.")]
 Weights = Annotated[
     str, typer.Option("--weights", "-w", help="Bundled weights by name, a .keras file, or a run folder.")
@@ -49,21 +47,11 @@ Precision = Annotated[
 ]
 MaskSuffix = Annotated[
     str | None,
-    typer.Option(
-        help="What mask names carry after the image's name, such as _seg.",
-        show_default="found by itself",
-        rich_help_panel=DATASET,
-    ),
+    typer.Option(help="What mask names carry after the image's name, such as _seg.", show_default="found by itself"),
 ]
 ValFraction = Annotated[
     float | None,
-    typer.Option(
-        min=0,
-        max=1,
-        help="Share split off for val where folders do not say.",
-        show_default="0.2",
-        rich_help_panel=DATASET,
-    ),
+    typer.Option(min=0, max=1, help="Share split off for val where folders do not say.", show_default="0.2"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Make everything again, replacing what is there.")]
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
@@ -154,12 +142,7 @@ def train(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A new folder for the run.")],
     mix: Annotated[
         str | None,
-        typer.Option(
-            metavar="N,N,...",
-            help="Share of each DATA in what is drawn.",
-            show_default="by pictures",
-            rich_help_panel=DATASET,
-        ),
+        typer.Option(metavar="N,N,...", help="Share of each DATA in what is drawn.", show_default="by pictures"),
     ] = None,
     val_fraction: ValFraction = None,
     mask_suffix: MaskSuffix = TRAIN.mask_suffix,
@@ -169,7 +152,6 @@ def train(
             metavar="NAME,NAME,...",
             help="Names of the classes where there is no classes.json, background first.",
             show_default="background,foreground",
-            rich_help_panel=DATASET,
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the weights.", show_default="the name of RUN")] = TRAIN.name,
@@ -177,52 +159,36 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Start from these weights and their network, in place of random ones.")
     ] = TRAIN.init,
-    depth: Annotated[
-        int, typer.Option(min=1, max=8, help="How often the picture is halved.", rich_help_panel=NETWORK)
-    ] = TRAIN.depth,
-    width: Annotated[
-        int, typer.Option(min=1, help="Channels at the top; doubled by every level.", rich_help_panel=NETWORK)
-    ] = TRAIN.width,
-    max_width: Annotated[int, typer.Option(min=1, help="Channels at most.", rich_help_panel=NETWORK)] = TRAIN.max_width,
-    norm: Annotated[
-        bool, typer.Option(help="Batch normalisation after every convolution.", rich_help_panel=NETWORK)
-    ] = TRAIN.norm,
-    residual: Annotated[
-        bool, typer.Option(help="A shortcut around every two convolutions.", rich_help_panel=NETWORK)
-    ] = TRAIN.residual,
+    depth: Annotated[int, typer.Option(min=1, max=8, help="How often the picture is halved.")] = TRAIN.depth,
+    width: Annotated[int, typer.Option(min=1, help="Channels at the top; doubled by every level.")] = TRAIN.width,
+    max_width: Annotated[int, typer.Option(min=1, help="Channels at most.")] = TRAIN.max_width,
+    norm: Annotated[bool, typer.Option(help="Batch normalisation after every convolution.")] = TRAIN.norm,
+    residual: Annotated[bool, typer.Option(help="A shortcut around every two convolutions.")] = TRAIN.residual,
     stem: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=2,
-            help="2 halves the picture first: four times less work, softer edges.",
-            rich_help_panel=NETWORK,
-        ),
+        int, typer.Option(min=1, max=2, help="2 halves the picture first: four times less work, softer edges.")
     ] = TRAIN.stem,
     network_size: Annotated[
-        int, typer.Option(min=8, help="Long side of a picture as the network sees it.", rich_help_panel=NETWORK)
-    ] = TRAIN.network_size,
-    crop_size: Annotated[
         int | None,
         typer.Option(
-            min=8, help="Side of the square views trained on.", show_default="--network-size", rich_help_panel=NETWORK
+            min=8,
+            help="Long side of a picture as the network sees it.",
+            show_default=f"{NETWORK_SIZE}, or that of --init",
         ),
+    ] = TRAIN.network_size,
+    crop_size: Annotated[
+        int | None, typer.Option(min=8, help="Side of the square views trained on.", show_default="--network-size")
     ] = TRAIN.crop_size,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs at most.", rich_help_panel=SCHEDULE)] = TRAIN.epochs,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs at most.")] = TRAIN.epochs,
     epoch_pictures: Annotated[
-        int | None, typer.Option(min=1, help="Pictures an epoch.", show_default="all once", rich_help_panel=SCHEDULE)
+        int | None, typer.Option(min=1, help="Pictures an epoch.", show_default="all once")
     ] = TRAIN.epoch_pictures,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Pictures a step.", rich_help_panel=SCHEDULE)
-    ] = TRAIN.batch_size,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = TRAIN.batch_size,
     learning_rate: Annotated[
-        float, typer.Option(min=0, help="Peak, after warm-up, before the cosine.", rich_help_panel=SCHEDULE)
+        float, typer.Option(min=0, help="Peak, after warm-up, before the cosine.")
     ] = TRAIN.learning_rate,
-    weight_decay: Annotated[
-        float, typer.Option(min=0, help="AdamW's, on kernels.", rich_help_panel=SCHEDULE)
-    ] = TRAIN.weight_decay,
+    weight_decay: Annotated[float, typer.Option(min=0, help="AdamW's, on kernels.")] = TRAIN.weight_decay,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better val IoU before it ends.", rich_help_panel=SCHEDULE)
+        int, typer.Option(min=1, help="Epochs without a better val IoU before it ends.")
     ] = TRAIN.patience,
     time_budget: Annotated[
         float | None,
@@ -231,7 +197,6 @@ def train(
             metavar="MINUTES",
             help="Minutes to spend at most; the schedule fits itself to them.",
             show_default="none",
-            rich_help_panel=SCHEDULE,
         ),
     ] = TRAIN.time_budget,
     precision: Precision = TRAIN.precision,
@@ -252,7 +217,6 @@ def train(
 
     Example: segtool train data/ runs/mine --epochs 30
     """
-    import segtool.model  # noqa: F401  # chooses the Keras backend before anything imports Keras
     from segtool.commands.train import train as run
     from segtool.report.console import show_trained
     from segtool.report.notices import Show

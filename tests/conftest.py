@@ -1,31 +1,68 @@
-"""What tests share: the command line as a user runs it, drawn datasets, the bundled tiny weights, real photos if any."""
+"""What tests share: the command line as a user runs it, drawn datasets, and real photos where there are any."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from segtool.cli import main
 from segtool.commands.synth import synth
 from segtool.options import SynthOptions
 from segtool.report.notices import Show
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
+TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1"}
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+@dataclass(frozen=True)
+class Said:
+    """What a run of the command line said, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Said]
 
 
 @pytest.fixture(scope="session")
 def segtool() -> Run:
-    """Runs `segtool ARGS…` in a process of its own and returns what it said and its exit code."""
+    """Runs `segtool ARGS…` within this process, which has TensorFlow imported once for all."""
 
-    def run(*args: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    def run(*args: object, cwd: Path | None = None) -> Said:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or Path.cwd()),
+            mock.patch.object(sys, "argv", ["segtool", *map(str, args)]), mock.patch.dict(os.environ, TERMINAL),
+            # float32 on every machine: bfloat16, once set, holds for all the tests to come.
+            mock.patch("segtool.model.precision.CPU_INFO", Path(os.devnull)),
+        ):  # fmt: skip
+            try:
+                main()
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return Said(code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def segtool_process() -> Run:
+    """Runs `segtool ARGS…` in a process of its own, as a shell does."""
+
+    def run(*args: object, cwd: Path | None = None) -> Said:
         command = [sys.executable, "-m", "segtool", *map(str, args)]
-        environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **TERMINAL})
+        return Said(done.returncode, done.stdout, done.stderr)
 
     return run
 

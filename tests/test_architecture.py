@@ -65,9 +65,9 @@ def test_imports_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_only_the_model_folder_and_train_import_keras(path: Path) -> None:
+def test_only_the_model_folder_imports_keras(path: Path) -> None:
     used = {name.split(".")[0] for name in imported(path)} & set(ONLY_IN_MODEL)
-    assert part_of(path) == "model" or path.name == "train.py" or not used
+    assert part_of(path) == "model" or not used
 
 
 def test_commands_never_import_each_other() -> None:

@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from conftest import Run
@@ -145,8 +144,8 @@ def test_one_picture_can_be_written_to_a_file_of_any_name(shapes: Path, segtool:
     assert [p.name for p in tmp_path.iterdir()] == ["one.png"]
 
 
-def test_the_first_and_the_last_notice_say_how_and_how_many(shapes: Path, segtool: Run, tmp_path: Path) -> None:
-    done = segtool("mask", shapes / "val/images/00000.png", tmp_path / "out", "-w", "shapes")
+def test_the_first_and_the_last_notice_say_how_and_how_many(shapes: Path, segtool_process: Run, tmp_path: Path) -> None:
+    done = segtool_process("mask", shapes / "val/images/00000.png", tmp_path / "out", "-w", "shapes")
     first, *_, last = done.stderr.splitlines()
     assert done.stdout == ""
     for word in ("cpu", "float", "batches of 8", "weights shapes", "Apache-2.0"):
@@ -197,8 +196,8 @@ def test_an_output_that_cannot_be_written_ends_the_run_with_one_sentence(
     (tmp_path / "file").write_text("in the way")
     done = segtool("mask", shapes / "val/images", tmp_path / "file" / "out", "-w", "shapes")
     assert done.returncode == 1
-    assert "Cannot write" in done.stderr
-    assert "Traceback" not in done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert "Not a directory" in sentence
 
 
 def test_overlays_show_the_picture_with_the_mask_in_its_colour(
@@ -216,7 +215,7 @@ def test_overlays_show_the_picture_with_the_mask_in_its_colour(
 def test_an_overlay_of_a_jpeg_is_a_jpeg(shapes: Path, segtool: Run, tmp_path: Path) -> None:
     photo = tmp_path / "in" / "photo.jpg"
     photo.parent.mkdir()
-    assert cv2.imwrite(str(photo), cv2.imread(str(shapes / "val/images/00000.png")))
+    Image.open(shapes / "val/images/00000.png").save(photo)
     assert segtool("overlay", photo.parent, tmp_path / "out", "-w", "shapes").returncode == 0
     with Image.open(tmp_path / "out/photo.jpg") as painted, Image.open(photo) as picture:
         assert (painted.format, painted.size) == ("JPEG", picture.size)

@@ -58,7 +58,7 @@ def test_masks_are_made_far_from_the_checkout(kind: str, built: Path, shapes: Pa
     programs = tmp_path / "venv/bin"
     package = ["-e", str(PROJECT)] if kind == "editable" else [str(next(built.glob(kind)))]
     subprocess.run([programs / "python", "-m", "pip", "install", "--quiet", *package], check=True)
-    command = [programs / "segtool", "mask", shapes / "val/images", "out", "--weights", "shapes"]
+    command = [str(programs / "segtool"), "mask", str(shapes / "val/images"), "out", "--weights", "shapes"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == 6

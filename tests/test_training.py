@@ -21,6 +21,7 @@ from segtool.model.checkpoint import CHECKPOINT, Progress, load_checkpoint, save
 from segtool.model.training import Fit, WarmupCosine, compiled, fit_unet
 from segtool.model.unet import Architecture
 from segtool.options import TrainOptions
+from segtool.report.notices import Show
 
 TINY = Architecture(classes=2, depth=1, width=2)
 OPTIONS = TrainOptions(
@@ -156,10 +157,7 @@ class Run:
         self.told: list[int] = []
         self.best: list[tuple[int, str, str]] = []
 
-    def fit(
-        self, *, stop_at: int | None = None, resume: bool = False, start: keras.Model | None = None,
-        options: TrainOptions = OPTIONS,
-    ) -> Progress:  # fmt: skip
+    def fit(self, *, stop_at: int | None = None, resume: bool = False, options: TrainOptions = OPTIONS) -> Progress:
         asked = 0
 
         def stop() -> bool:
@@ -173,10 +171,10 @@ class Run:
                 (progress.epoch, model.outputs[0].name, model.dtype_policy.name)
             ),
             tell=lambda progress: self.told.append(progress.epoch),
-            callbacks=(),
+            bar=lambda what, steps: Show(quiet=True).progress(what, steps, "batch"),
             stop=stop,
         )
-        return fit_unet(TINY, options, *_data(), plan, precision="float32", start=start, resume=resume)
+        return fit_unet(TINY, options, *_data(), plan, precision="float32", resume=resume)
 
 
 def _data() -> tuple[TrainingBatches, ValidationBatches]:
@@ -251,17 +249,6 @@ def test_a_run_ends_when_patience_runs_out(tmp_path: Path) -> None:
     run = Run(tmp_path)
     progress = run.fit(options=replace(OPTIONS, epochs=30, patience=2, learning_rate=0.0))
     assert progress.epoch == progress.best_epoch + 2 < 30
-
-
-def test_a_fit_from_given_weights_starts_with_them(tmp_path: Path) -> None:
-    start, _ = compiled(TINY, OPTIONS, steps=1, precision="float32")
-    start.set_weights([np.full(w.shape, 0.125, np.float32) for w in start.get_weights()])
-    run = Run(tmp_path)
-    run.fit(start=start, options=replace(OPTIONS, epochs=1, learning_rate=0.0))
-    trained, _ = compiled(TINY, OPTIONS, steps=1, precision="float32")
-    load_checkpoint(tmp_path / CHECKPOINT, trained)
-    for variable in trained.trainable_variables:
-        np.testing.assert_array_equal(variable.numpy(), 0.125, err_msg=variable.path)
 
 
 def test_the_history_of_a_checkpoint_is_plain_numbers(undisturbed: tuple[Run, Progress]) -> None:

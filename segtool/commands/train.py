@@ -3,9 +3,8 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
-
-import keras
 
 from segtool import __version__
 from segtool.card import Card, find_weights, read_card
@@ -88,7 +87,7 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False) -> Trained
             run=options.run,
             keep_best=lambda model, progress: save_weights(model, options.run / WEIGHTS, card),
             tell=lambda progress: _tell(progress, options, show),
-            callbacks=(_Bar(show),),
+            bar=lambda what, steps: show.progress(what, steps, "batch"),
             stop=lambda: bool(interrupt.exit_code),
         )
         progress = fit_unet(
@@ -137,22 +136,21 @@ def _find_sets(options: TrainOptions, show: Show) -> Sets:
     return sets
 
 
-def _network(options: TrainOptions, classes: int) -> tuple[Architecture, int, keras.Model | None]:
-    """Returns the network and its size: as asked for, or that of `--init`, which comes along to start from."""
+def _network(options: TrainOptions, classes: int) -> tuple[Architecture, int, Path | None]:
+    """Returns the network and its size, as asked for or those of `--init`, and the weights to start from if any."""
     asked = Architecture(
         classes, options.depth, options.width, options.max_width, options.norm, options.residual, options.stem
     )
     if options.init is None:
         architecture, size, start = asked, options.network_size or NETWORK_SIZE, None
     else:
-        path = find_weights(options.init)
-        card = read_card(path)
+        start = find_weights(options.init)
+        card = read_card(start)
         architecture, size = Architecture(**card.architecture), options.network_size or card.network_size
         if architecture.classes != classes:
-            raise ModelError(f"{path} has {architecture.classes} classes, the data {classes}: no start for this data.")
+            raise ModelError(f"{start} has {architecture.classes} classes, the data {classes}: no start for this data.")
         if asked not in (architecture, Architecture(classes)):
             raise UsageError(f"--init {options.init} brings its own network: leave out --depth, --width and the like.")
-        start = load_weights(path)[0]
     for flag, pixels in (("--network-size", size), ("--crop-size", options.crop_size or size)):
         if pixels % architecture.stride:
             raise UsageError(f"{flag} {pixels} is not a multiple of {architecture.stride}, the stride of this network.")
@@ -289,22 +287,3 @@ def _config(options: TrainOptions) -> dict[str, Any]:
     raw["mix"], raw["class_names"] = list(options.mix), list(options.class_names)
     del raw["run"]
     return {"segtool_version": __version__, "options": raw}
-
-
-class _Bar(keras.callbacks.Callback):
-    """One progress bar an epoch, with the loss and IoU so far."""
-
-    def __init__(self, show: Show) -> None:
-        super().__init__()
-        self.show = show
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.bar = self.show.progress(f"epoch {epoch + 1}", self.params["steps"], "batch")
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if logs:
-            self.bar.set_postfix_str(f"loss {logs['loss']:.4f} iou {logs['iou']:.4f}", refresh=False)
-        self.bar.update()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.bar.close()

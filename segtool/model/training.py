@@ -16,6 +16,7 @@ from segtool.model.batches import TrainingBatches, ValidationBatches
 from segtool.model.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from segtool.model.losses import PooledScores, binary_loss, multiclass_loss
 from segtool.model.unet import Architecture, build_unet, with_head
+from segtool.model.weights import load_weights
 from segtool.options import TrainOptions
 
 FINAL_SHARE = 0.01  # of the peak learning rate, where the cosine ends
@@ -25,14 +26,14 @@ FINAL_SHARE = 0.01  # of the peak learning rate, where the cosine ends
 class Fit:
     """What a fit needs beside its data: where it lives, how a new best is kept, what is told, when to stop.
 
-    `keep_best` gets the float32 network ending in probability, and its progress; `stop` is asked after every epoch
-    and every batch.
+    `keep_best` gets the float32 network ending in probability, and its progress; `bar` gives a tqdm bar for a name and
+    a number of steps; `stop` is asked after every epoch and every batch.
     """
 
     run: Path
     keep_best: Callable[[keras.Model, Progress], None]
     tell: Callable[[Progress], None]
-    callbacks: tuple[keras.callbacks.Callback, ...]
+    bar: Callable[[str, int], Any]
     stop: Callable[[], bool]
 
 
@@ -69,7 +70,13 @@ class Keeper(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._since = time.monotonic()
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._bar = self.fit_plan.bar(f"epoch {epoch + 1}", self.params["steps"])
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if logs:
+            self._bar.set_postfix_str(f"loss {logs['loss']:.4f} iou {logs['iou']:.4f}", refresh=False)
+        self._bar.update()
         if self.fit_plan.stop():
             self.interrupted = True
             self.model.stop_training = True
@@ -79,6 +86,7 @@ class Keeper(keras.callbacks.Callback):
             self.model.stop_evaluating = True  # Keras validates even when stopped in mid-epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._bar.close()
         if self.interrupted:
             return  # half an epoch: the checkpoint of the last whole one stands
         self.progress = self._advanced(epoch, logs or {})
@@ -128,11 +136,11 @@ class Keeper(keras.callbacks.Callback):
 
 def fit_unet(
     architecture: Architecture, options: TrainOptions, train: TrainingBatches, val: ValidationBatches, fit: Fit, *,
-    precision: str, start: keras.Model | None = None, resume: bool = False,
+    precision: str, start: Path | None = None, resume: bool = False,
 ) -> Progress:  # fmt: skip
     """Trains until epochs, patience or time run out, or `fit.stop` says so; returns how far it came.
 
-    `start` is a network of the same architecture to take the first weights from. Raises ModelError when a checkpoint
+    `start` names weights of the same architecture to begin with. Raises ModelError when a checkpoint
     does not fit.
     """
     keras.utils.set_random_seed(options.seed)
@@ -142,7 +150,7 @@ def fit_unet(
     model, schedule = compiled(architecture, options, steps=epochs * len(train), precision=precision)
     keeper = Keeper(fit, options, architecture, schedule)
     if start is not None:
-        model.set_weights(start.get_weights())
+        model.set_weights(load_weights(start)[0].get_weights())
     if resume:
         total = float(ops.convert_to_numpy(schedule.total))
         keeper.progress = load_checkpoint(fit.run / CHECKPOINT, model)
@@ -152,7 +160,7 @@ def fit_unet(
     if not (resume and keeper.finished()):
         model.fit(
             train, validation_data=val, epochs=options.epochs, initial_epoch=keeper.progress.epoch, verbose=0,
-            shuffle=False, callbacks=[keeper, *fit.callbacks],  # Keras' shuffling would not survive a resume
+            shuffle=False, callbacks=[keeper],  # Keras' shuffling would not survive a resume
         )  # fmt: skip
     return keeper.progress
 
