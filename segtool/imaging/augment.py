@@ -11,7 +11,7 @@ import numpy as np
 
 from segtool.imaging.codec import Pixels
 
-ZOOM = (0.8, 1.7)
+ZOOM = (0.8, 1.25)
 STRETCH = 0.15  # natural log of the aspect ratio, at most
 ROTATION = 15.0  # degrees, at most
 UPRIGHT_CHANCE = 0.6
