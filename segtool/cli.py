@@ -3,6 +3,7 @@
 Each command begins with its imports, so that `--help` loads no NumPy, OpenCV or TensorFlow.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,15 @@ import typer
 from segtool import __version__
 from segtool.card import DEFAULT_WEIGHTS
 from segtool.errors import SegtoolError, UsageError
-from segtool.options import NETWORK_SIZE, EvaluateOptions, MaskOptions, OverlayOptions, SynthOptions, TrainOptions
+from segtool.options import (
+    NETWORK_SIZE,
+    VAL_FRACTION,
+    EvaluateOptions,
+    MaskOptions,
+    OverlayOptions,
+    SynthOptions,
+    TrainOptions,
+)
 
 app = typer.Typer(
     name="segtool",
@@ -51,7 +60,12 @@ MaskSuffix = Annotated[
 ]
 ValFraction = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Share split off for val where folders do not say.", show_default="0.2"),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share split off for val where folders do not say.",
+        show_default=f"{VAL_FRACTION}, or as trained",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Make everything again, replacing what is there.")]
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
@@ -195,12 +209,14 @@ def train(
         typer.Option(
             min=0,
             metavar="MINUTES",
-            help="Minutes to spend at most; the schedule fits itself to them.",
+            help="Minutes of fitting at most; the schedule fits itself to them.",
             show_default="none",
         ),
     ] = TRAIN.time_budget,
     precision: Precision = TRAIN.precision,
-    seed: Annotated[int, typer.Option(help="Of first weights, order and augmentation.")] = TRAIN.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of first weights, order and augmentation.")
+    ] = TRAIN.seed,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with RUN; all else as it was, but epochs, patience, budget.")
     ] = False,
@@ -224,7 +240,7 @@ def train(
     options = TrainOptions(
         data=tuple(data), run=folder, mix=_numbers("--mix", mix), mask_suffix=mask_suffix,
         val_fraction=TRAIN.val_fraction if val_fraction is None else val_fraction,
-        class_names=tuple(class_names.split(",")) if class_names else (), name=name, terms=terms, init=init,
+        class_names=_names(class_names), name=name, terms=terms, init=init,
         depth=depth, width=width, max_width=max_width, norm=norm, residual=residual, stem=stem,
         network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
         batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, patience=patience,
@@ -311,6 +327,9 @@ def main() -> None:
         # The reader of our stdout went away (`| head`): no fault of ours, and nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        print(f"segtool: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _write(options: MaskOptions, *, quiet: bool) -> None:
@@ -339,11 +358,18 @@ def _is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep))
 
 
+def _names(text: str | None) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",")) if text else ()
+    if "" in names or len(set(names)) != len(names):
+        raise UsageError(f"--class-names {text} needs names that differ, with commas between them.")
+    return names
+
+
 def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in (text or "").split(",") if part.strip())
     except ValueError:
         raise UsageError(f"{flag} {text} is no list of numbers like 2,1,1.") from None
-    if any(n < 0 for n in numbers) or (numbers and sum(numbers) <= 0):
+    if not all(0 <= n < math.inf for n in numbers) or (numbers and sum(numbers) <= 0):
         raise UsageError(f"{flag} {text} needs shares of 0 or more, not all 0.")
     return numbers

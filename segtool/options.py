@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segtool.card import DEFAULT_WEIGHTS
 
+VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 NETWORK_SIZE = 256  # of a network trained from nothing; --init has its own
 
 
@@ -15,7 +16,7 @@ class TrainOptions:
     data: tuple[Path, ...]
     run: Path
     mix: tuple[float, ...] = ()
-    val_fraction: float = 0.2
+    val_fraction: float = VAL_FRACTION
     mask_suffix: str | None = None
     class_names: tuple[str, ...] = ()
     name: str = ""

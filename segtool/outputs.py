@@ -5,11 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segtool.card import Card
+from segtool.errors import ImageError
 from segtool.files import staged
 from segtool.imaging.codec import Pixels, read_image
 from segtool.imaging.geometry import confidence, to_mask
@@ -47,9 +49,11 @@ def write_outputs(
     done = 0
 
     def read(job: Job) -> Pixels:
-        begin, image = time.monotonic(), read_image(job.source)
-        begun[job] = begin, Stamp.of(job.source)
-        return image
+        try:
+            begun[job] = time.monotonic(), Stamp.of(job.source)  # before reading: a change in between is then noticed
+        except OSError as error:
+            raise ImageError(f"{job.source} cannot be read: {error.strerror}.") from error
+        return read_image(job.source)
 
     def source_of(item: Predicted[Job]) -> object:
         return item.source.source
@@ -94,7 +98,15 @@ def write_outputs(
             bar.update()
         for source, error in failures.failures[len(plan.left) :]:
             if record:
-                record.append({"input": source, "status": "failed", "error": error, "outputs": {}, "at": _now()})
+                record.append(
+                    {
+                        "input": str(Path(source).resolve()),
+                        "status": "failed",
+                        "error": error,
+                        "outputs": {},
+                        "at": _now(),
+                    }
+                )
     return Written(
         output=options.output, done=done, kept=plan.kept, seconds=time.monotonic() - started,
         failures=tuple(failures.failures), interrupted=interrupt.exit_code,

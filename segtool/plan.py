@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segtool.card import find_weights, read_card
-from segtool.data.layout import IMAGE_SUFFIXES
+from segtool.data.layout import IMAGE_SUFFIXES, find_images
 from segtool.errors import OutputError, SegtoolError, UsageError
 from segtool.options import MaskOptions, OverlayOptions
 from segtool.record import Records, Stamp, read_records
@@ -61,6 +61,8 @@ def make_plan(options: MaskOptions) -> Plan:
     wanted = _wanted(options, weights)
     if _is_single_file(options):
         (source,), target = options.inputs, options.output
+        if target.suffix.lower() != target_suffix(target, wanted.kind):
+            raise UsageError(f"{target} is no name for a {wanted.kind}, which is a PNG: end it in .png.")
         if target.exists() and source.samefile(target):
             raise UsageError(f"{target} is input and output at once: name another output.")
         if target.exists() and not options.force:
@@ -69,7 +71,9 @@ def make_plan(options: MaskOptions) -> Plan:
 
     root = options.output
     if root.exists() and not root.is_dir():
-        raise UsageError(f"OUTPUT {root} is a file: name a folder for its masks.")
+        raise UsageError(f"OUTPUT {root} is a file: name a folder.")
+    if root.suffix.lower() in IMAGE_SUFFIXES and not root.exists() and not options.output_is_folder:
+        raise UsageError(f"OUTPUT {root} would be a folder: name a file for one picture only, or end it in a slash.")
     named = list(dict.fromkeys(_mirrored(options.inputs, root)))  # a picture given twice is made once
     if not named:
         raise SegtoolError(f"There are no pictures in {', '.join(map(str, options.inputs))}.")
@@ -94,7 +98,9 @@ def make_plan(options: MaskOptions) -> Plan:
 
 def _wanted(options: MaskOptions, weights: Path) -> Wanted:
     card = read_card(weights)
-    shaping = {"threshold": card.threshold if options.threshold is None else options.threshold}
+    shaping: dict[str, float] = {}
+    if card.binary:
+        shaping["threshold"] = card.threshold if options.threshold is None else options.threshold
     if isinstance(options, OverlayOptions):
         shaping["opacity"] = options.opacity
     return Wanted(
@@ -111,7 +117,7 @@ def _is_single_file(options: MaskOptions) -> bool:
 
 def _mirrored(inputs: Iterable[Path], root: Path) -> Iterator[tuple[Path, Path]]:
     """Yields each picture with its path relative to OUTPUT, still with its own suffix."""
-    folders = [path for path in inputs if path.is_dir()]
+    prefixes = _prefixes({path: path.resolve() for path in inputs if path.is_dir()})
     output = root.resolve()
     for given in inputs:
         if given.is_file():
@@ -119,28 +125,22 @@ def _mirrored(inputs: Iterable[Path], root: Path) -> Iterator[tuple[Path, Path]]
             continue
         if given.resolve() == output:
             raise UsageError(f"{given} is input and output at once: name another folder for the output.")
-        # Several folders are each mirrored below their own name, as `cp -r` does; one is mirrored as it is.
-        prefix = Path(given.resolve().name) if len(folders) > 1 else Path()
-        for source in _pictures(given, output):
-            yield source, prefix / source.relative_to(given)
+        for source in find_images(given, skip=output):
+            yield source, prefixes[given] / source.relative_to(given)
 
 
-def _pictures(folder: Path, output: Path) -> Iterator[Path]:
-    """Yields pictures below `folder`, hidden ones and those inside `output` left out, in sorted order."""
-    try:
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise SegtoolError(f"Cannot read the folder {folder}: {error.strerror}.") from error
-    for entry in listed:
-        if entry.name.startswith("."):
-            continue
-        path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            if path.resolve() != output:
-                yield from _pictures(path, output)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
+def _prefixes(folders: dict[Path, Path]) -> dict[Path, Path]:
+    """Returns where below OUTPUT each input folder (given: resolved) is mirrored.
+
+    One as it is; several each below their own name, as `cp -r` does, or where names repeat, below their path from the
+    folder that holds them all.
+    """
+    if len(folders) == 1:
+        return dict.fromkeys(folders, Path())
+    if len({real.name for real in folders.values()}) == len(folders):
+        return {given: Path(real.name) for given, real in folders.items()}
+    parent = os.path.commonpath([real.parent for real in folders.values()]) if folders else ""
+    return {given: real.relative_to(parent) for given, real in folders.items()}
 
 
 def target_suffix(source: Path, kind: str) -> str:
@@ -156,14 +156,18 @@ def _settle(named: list[tuple[Path, Path]], kind: str, records: Records) -> Iter
     def short(relative: Path, source: Path) -> Path:
         return relative.with_suffix(target_suffix(source, kind))
 
+    def belongs_to_another(target: Path, source: Path) -> bool:
+        owner = records.owner(target)
+        return owner is not None and owner != str(source.resolve()) and Path(owner).exists()
+
     # Names that differ only in case are one file on many disks.
     owners: dict[str, Path] = {}
-    for source, relative in sorted(named, key=lambda n: not records.gave(short(n[1], n[0]), n[0])):
+    for source, relative in sorted(named, key=lambda n: records.owner(short(n[1], n[0])) != str(n[0].resolve())):
         owners.setdefault(str(short(relative, source)).casefold(), source)
     taken: dict[str, Path] = {}
     for source, relative in named:
         target = short(relative, source)
-        if owners[str(target).casefold()] != source:
+        if owners[str(target).casefold()] != source or belongs_to_another(target, source):
             target = relative.with_name(relative.name + target_suffix(source, kind))
         other = taken.setdefault(str(target).casefold(), source)
         if other != source:

@@ -49,10 +49,10 @@ class Records:
 
     by_output: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
 
-    def gave(self, relative: Path, source: Path) -> bool:
-        """Returns whether the output at `relative` was last made from `source`."""
+    def owner(self, relative: Path) -> str | None:
+        """Returns the input that the output at `relative` was last made from, if any."""
         history = self.by_output.get(relative.as_posix(), ())
-        return bool(history) and history[-1].input == str(source.resolve())
+        return history[-1].input if history else None
 
 
 def read_records(folder: Path) -> Records:

@@ -7,8 +7,8 @@ import numpy as np
 
 from segtool.data.classes import MaskCoding, join_classes
 from segtool.data.layout import Pair, pair_name
-from segtool.data.truth import read_pair
-from segtool.imaging.codec import Pixels
+from segtool.data.truth import read_truth
+from segtool.imaging.codec import Pixels, read_image
 from segtool.imaging.geometry import to_mask
 from segtool.imaging.metrics import Tally, confusion
 from segtool.pipeline import Predicted, Predictor, predicted
@@ -27,16 +27,17 @@ def tally_pairs(
     to_dataset = np.array(join_classes(predictor.card, coding), np.uint8)
     cut = predictor.card.threshold if threshold is None else threshold
     classes = len(coding.classes)
-    truths: dict[Pair, Pixels] = {}  # of the pairs between reading and scoring; a window's worth
 
     def read(pair: Pair) -> Pixels:
-        image, truths[pair] = read_pair(pair, coding)
-        return image
+        return read_image(pair.image)
 
     def count(item: Predicted[Pair]) -> Tally:
-        truth = truths.pop(item.source)
+        truth = read_truth(item.source, coding, item.size)
         found = to_dataset[to_mask(item.probability, *truth.shape, threshold=cut)]
         return Tally.empty(classes).with_image(confusion(truth, found, classes))
+
+    def name_of(item: Predicted[Pair]) -> str:
+        return pair_name(item.source)
 
     total = Tally.empty(classes)
     with ThreadPoolExecutor() as pool:
@@ -44,7 +45,7 @@ def tally_pairs(
             pairs, read=read, predictor=predictor, batch_size=batch_size, executor=pool, failures=failures,
             name=pair_name,
         )  # fmt: skip
-        for counted in ordered_map(caught(count, failures), stream, pool, window=8):
+        for counted in ordered_map(caught(count, failures, name=name_of), stream, pool, window=8):
             total = total.plus(counted) if counted else total
             tick()
     return total

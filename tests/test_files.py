@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segtool.errors import DataError, OutputError
+from segtool.errors import DataError, OutputError, SegtoolError
 from segtool.files import staged, write_whole
 from segtool.record import Stamp
 
@@ -71,16 +71,21 @@ def test_size_and_modification_time_of_the_temporary_file_are_those_of_the_final
     assert before.size == 7
 
 
-def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
+def test_a_file_where_a_folder_must_be_fails_that_output_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
-    with pytest.raises(OutputError, match="Cannot write"):
+    with pytest.raises(SegtoolError, match="Cannot write"):
         write_whole(tmp_path / "file" / "below.bin", b"new")
     assert (tmp_path / "file").read_bytes() == b"in the way"
 
 
-def test_a_folder_under_the_final_name_is_an_output_error_and_stays(tmp_path: Path) -> None:
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    write_whole(tmp_path / ("x" * 251 + ".png"), b"new")
+    assert [len(p.name) for p in tmp_path.iterdir()] == [255]
+
+
+def test_a_folder_under_the_final_name_fails_that_output_only_and_stays(tmp_path: Path) -> None:
     (tmp_path / "file.bin").mkdir()
-    with pytest.raises(OutputError, match="Cannot write"):
+    with pytest.raises(SegtoolError, match="Cannot write"):
         write_whole(tmp_path / "file.bin", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
 

@@ -219,3 +219,15 @@ def test_an_overlay_of_a_jpeg_is_a_jpeg(shapes: Path, segtool: Run, tmp_path: Pa
     assert segtool("overlay", photo.parent, tmp_path / "out", "-w", "shapes").returncode == 0
     with Image.open(tmp_path / "out/photo.jpg") as painted, Image.open(photo) as picture:
         assert (painted.format, painted.size) == ("JPEG", picture.size)
+
+
+def test_a_second_folder_never_replaces_the_masks_of_the_first(shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    for day, picture in (("monday", "00000.png"), ("tuesday", "00001.png")):
+        (tmp_path / day).mkdir()
+        shutil.copy(shapes / "val/images" / picture, tmp_path / day / "1.png")
+    segtool("mask", tmp_path / "monday", tmp_path / "out", "-w", "shapes")
+    first = (tmp_path / "out/1.png").read_bytes()
+    done = segtool("mask", tmp_path / "tuesday", tmp_path / "out", "-w", "shapes")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/1.png").read_bytes() == first
+    assert masks_in(tmp_path / "out").keys() == {"1.png", "1.png.png"}

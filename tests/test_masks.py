@@ -178,8 +178,20 @@ def test_values_below_64_are_ids_with_255_ignored(
 
 
 def test_jpeg_masks_are_cut_in_the_middle(tmp_path: Path) -> None:
-    coding = decide(tmp_path, [0, 1, 3, 250, 255], any_jpeg=True)
+    coding = decide(tmp_path, [], any_jpeg=True)
     assert (coding.binary, coding.cut) == (True, True)
+
+
+def test_jpeg_masks_beside_masks_of_ids_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="JPEG masks"):
+        decide(tmp_path, [0, 1, 2], any_jpeg=True)
+
+
+def test_two_classes_of_one_colour_are_an_error_where_masks_hold_colours(tmp_path: Path) -> None:
+    same = [{"id": i, "name": f"c{i}", "color": [255, 0, 0]} for i in range(2)]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": same}))
+    with pytest.raises(DataError, match="one colour"):
+        decide(tmp_path, [], colors=[RED])
 
 
 @pytest.mark.parametrize("found", [[0, 1, 64], [0, 128, 255], [64, 255], [0, 1, 300]])
@@ -215,15 +227,15 @@ def test_the_description_says_what_every_value_means(tmp_path: Path) -> None:
 
 def test_classes_json_wins_over_every_other_rule(tmp_path: Path) -> None:
     write_classes(tmp_path, 0, 5, 200)
-    coding = decide(tmp_path, [0, 5], names=["one", "two"], any_jpeg=True)
+    coding = decide(tmp_path, [0, 5], names=["one", "two"])
     assert [c.name for c in coding.classes] == ["name 0", "name 5", "name 200"]
     assert (coding.values, coding.ignore_values) == ((0, 5, 200), (255,))
     assert (coding.named, coding.cut) == (True, False)
 
 
-def test_classes_keep_the_order_ids_and_colours_of_classes_json(tmp_path: Path) -> None:
+def test_classes_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     classes, ignore = read_classes_file(write_classes(tmp_path, 7, 0, 3, ignore_id=9))
-    assert classes == tuple(ClassInfo(i, f"name {i}", (i, 0, 0)) for i in (7, 0, 3))
+    assert classes == tuple(ClassInfo(i, f"name {i}", (i, 0, 0)) for i in (0, 3, 7))
     assert ignore == 9
 
 

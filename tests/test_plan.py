@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,10 +107,18 @@ def test_a_folder_named_like_a_picture_is_searched_through(ask: Ask) -> None:
     assert named(make_plan(ask("in"))) == {"in/album.jpg/a.jpg": "out/album.jpg/a.png"}
 
 
-def test_a_link_to_a_folder_is_not_followed(ask: Ask) -> None:
+def test_links_to_folders_are_followed_but_not_in_circles(ask: Ask) -> None:
     pictures("in/a.jpg", "elsewhere/b.jpg")
     Path("in/link").symlink_to(Path("elsewhere").resolve())
-    assert named(make_plan(ask("in"))) == {"in/a.jpg": "out/a.png"}
+    Path("elsewhere/back").symlink_to(Path("in").resolve())
+    assert named(make_plan(ask("in"))) == {"in/a.jpg": "out/a.png", "in/link/b.jpg": "out/link/b.png"}
+
+
+def test_folders_of_one_name_are_mirrored_below_the_path_that_tells_them_apart(ask: Ask) -> None:
+    pictures("x/images/a.jpg", "y/images/a.jpg")
+    assert named(make_plan(ask("x/images", "y/images"))) == {
+        "x/images/a.jpg": "out/x/images/a.png", "y/images/a.jpg": "out/y/images/a.png",
+    }  # fmt: skip
 
 
 def test_several_folders_are_each_mirrored_below_their_own_name(ask: Ask) -> None:
@@ -182,14 +190,14 @@ def test_a_folder_without_pictures_is_an_error(ask: Ask, name: str) -> None:
 
 def test_a_folder_that_cannot_be_read_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures("in/a.jpg", "in/locked/b.jpg")
-    listing = os.scandir
+    listing = Path.iterdir
 
-    def scandir(folder: Path) -> object:  # permission bits do not stop root
+    def iterdir(folder: Path) -> Iterator[Path]:  # permission bits do not stop root
         if folder.name == "locked":
             raise PermissionError(13, "Permission denied")
         return listing(folder)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.raises(SegtoolError, match="Cannot read the folder in/locked: Permission denied"):
         make_plan(ask("in"))
 

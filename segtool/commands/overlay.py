@@ -1,5 +1,6 @@
 """`segtool overlay`: pictures with the predicted mask drawn over them."""
 
+from segtool.errors import ImageError
 from segtool.imaging.codec import Pixels, encode_jpeg, encode_png, read_image
 from segtool.imaging.paint import paint_colors, tint
 from segtool.model.predictor import load_predictor
@@ -17,7 +18,10 @@ def overlay(options: OverlayOptions, plan: Plan, show: Show) -> Written:
 
     def encode(job: Job, indices: Pixels) -> bytes:
         # Decoded a second time: keeping every full picture until the network is done would grow with their size.
-        painted = tint(read_image(job.source), indices, colors, options.opacity)
+        image = read_image(job.source)
+        if image.shape[:2] != indices.shape:
+            raise ImageError(f"{job.source} changed while it was worked on.")
+        painted = tint(image, indices, colors, options.opacity)
         return encode_png(painted) if job.target.suffix.lower() == ".png" else encode_jpeg(painted)
 
     return write_outputs(plan, options, encode=encode, predictor=predictor, show=show)

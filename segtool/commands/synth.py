@@ -19,9 +19,9 @@ def synth(options: SynthOptions, show: Show) -> Synthesised:
     root = options.data
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"{root} is not empty: name a new folder for the dataset.")
-    names = ["background", *SHAPES] if options.multiclass else ["background", "shape"]
-    classes = [{"id": i, "name": name, "color": class_color(i)} for i, name in enumerate(names)]
     if options.multiclass:  # two classes are 0 and 255, which needs no explanation
+        names = ("background", *SHAPES)
+        classes = [{"id": i, "name": name, "color": class_color(i)} for i, name in enumerate(names)]
         write_whole(root / "classes.json", (json.dumps({"classes": classes}, indent=1) + "\n").encode())
     with show.progress("drawing", options.train + options.val, "pair") as bar:
         for split, count in (("train", options.train), ("val", options.val)):

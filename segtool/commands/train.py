@@ -10,7 +10,7 @@ from segtool import __version__
 from segtool.card import Card, find_weights, read_card
 from segtool.data.layout import Dataset, content_hash
 from segtool.data.sets import Sets, find_sets
-from segtool.errors import DataError, ModelError, UsageError
+from segtool.errors import DataError, ModelError, OutputError, UsageError
 from segtool.files import write_whole
 from segtool.imaging.geometry import network_shape
 from segtool.imaging.metrics import Tally, scores_of
@@ -69,12 +69,12 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False) -> Trained
     failures = FailureLog()
     sets = _find_sets(options, show)
     architecture, size, start = _network(options, len(sets.classes))
+    _make_folder(options.run)
     train_store, val_store = _load(sets, architecture, size, show, failures)
     material = Material(sets, architecture, size, train_store, val_store)
     card = _card(options, material)
     train_batches, val_batches = _batches(options, material)
-    options.run.mkdir(parents=True, exist_ok=True)
-    write_whole(options.run / CONFIG, (json.dumps(_config(options), indent=1) + "\n").encode())
+    write_whole(options.run / CONFIG, (json.dumps(_config(options, sets), indent=1) + "\n").encode())
 
     height, width = train_batches.shape
     show.notice(
@@ -91,7 +91,14 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False) -> Trained
             stop=lambda: bool(interrupt.exit_code),
         )
         progress = fit_unet(
-            architecture, options, train_batches, val_batches, fit, precision=precision, start=start, resume=resume
+            architecture,
+            options,
+            train_batches,
+            val_batches,
+            fit,
+            precision=precision,
+            start=None if resume else start,
+            resume=resume,
         )
     scores: tuple[tuple[str, Scores], ...] = ()
     if progress.epoch and not interrupt.exit_code:
@@ -107,20 +114,38 @@ def _check_run(options: TrainOptions, *, resume: bool) -> None:
     if options.mix and len(options.mix) != len(options.data):
         raise UsageError(f"--mix has {len(options.mix)} shares for {len(options.data)} datasets: give one a dataset.")
     if not resume:
-        # A run stopped within its first epoch left its config and nothing to lose.
-        if run.exists() and (not run.is_dir() or {p.name for p in run.iterdir()} - {CONFIG}):
+        if run.exists() and (not run.is_dir() or any(run.iterdir())) and not _stopped_at_once(run):
             raise UsageError(f"{run} is not empty: give a new RUN, or --resume to go on with this one.")
         return
     if not (run / CHECKPOINT).is_file():
         raise UsageError(f"{run} has no {CHECKPOINT} to resume from.")
-    before = json.loads((run / CONFIG).read_text())["options"]
-    now = _config(options)["options"]
+    before, now = _config_of(run), _asked(options)
     changed = [f"{k} {before.get(k)!r} -> {v!r}" for k, v in now.items() if k not in MAY_CHANGE and before.get(k) != v]
     if changed:
         raise UsageError(
             f"--resume goes on with the run as it was, but these differ: {'; '.join(changed)}. "
             "Give the same options, or start a new RUN with --init."
         )
+
+
+def _stopped_at_once(run: Path) -> bool:
+    """Returns whether `run` holds but the config of a run stopped within its first epoch: nothing to lose."""
+    return {p.name for p in run.iterdir()} == {CONFIG} and bool(_config_of(run))
+
+
+def _config_of(run: Path) -> dict[str, Any]:
+    try:
+        options: dict[str, Any] = dict(json.loads((run / CONFIG).read_text())["options"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{run / CONFIG} is not the config of a run ({error}): give a new RUN.") from error
+    return options
+
+
+def _make_folder(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {run}: {error.strerror}.") from error
 
 
 def _find_sets(options: TrainOptions, show: Show) -> Sets:
@@ -146,7 +171,11 @@ def _network(options: TrainOptions, classes: int) -> tuple[Architecture, int, Pa
     else:
         start = find_weights(options.init)
         card = read_card(start)
-        architecture, size = Architecture(**card.architecture), options.network_size or card.network_size
+        try:
+            architecture = Architecture(**card.architecture)
+        except TypeError as error:
+            raise ModelError(f"{start} is no U-Net that this segtool can build ({error}).") from error
+        size = options.network_size or card.network_size
         if architecture.classes != classes:
             raise ModelError(f"{start} has {architecture.classes} classes, the data {classes}: no start for this data.")
         if asked not in (architecture, Architecture(classes)):
@@ -208,7 +237,7 @@ def _card(options: TrainOptions, material: Material) -> Card:
         mask_values=coding.values,
         architecture=asdict(architecture),
         trained_on=tuple(
-            _origin(name, dataset, options.terms)
+            _origin(name, dataset, material, options.terms)
             for name, dataset in zip(material.sets.names, material.sets.datasets, strict=True)
         ),
         flops=count_flops(architecture, material.size, material.size),
@@ -219,12 +248,15 @@ def _card(options: TrainOptions, material: Material) -> Card:
     )
 
 
-def _origin(name: str, dataset: Dataset, terms: str) -> dict[str, Any]:
+def _origin(name: str, dataset: Dataset, material: Material, terms: str) -> dict[str, Any]:
+    """Returns what a card says of one dataset: only pairs that could be read count."""
+    readable = {*material.train.pairs, *material.val.pairs}
+    train, val = (tuple(p for p in dataset.split(split) if p in readable) for split in ("train", "val"))
     return {
         "name": name,
-        "train": len(dataset.split("train")),
-        "val": len(dataset.split("val")),
-        "content_hash": content_hash(dataset.split("train")),
+        "train": len(train),
+        "val": len(val),
+        "content_hash": content_hash(train),
         "val_fraction": dataset.val_fraction,
         "terms": terms,
     }
@@ -281,9 +313,16 @@ def _figures(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _config(options: TrainOptions) -> dict[str, Any]:
+def _asked(options: TrainOptions) -> dict[str, Any]:
+    """Returns the options as JSON keeps them, less RUN itself."""
     raw = asdict(options)
     raw["data"] = [str(d.resolve()) for d in options.data]
     raw["mix"], raw["class_names"] = list(options.mix), list(options.class_names)
     del raw["run"]
-    return {"segtool_version": __version__, "options": raw}
+    return raw
+
+
+def _config(options: TrainOptions, sets: Sets) -> dict[str, Any]:
+    masks = {name: coding.describe() for name, coding in zip(sets.names, sets.codings, strict=True)}
+    classes = [asdict(c) for c in sets.classes]
+    return {"segtool_version": __version__, "options": _asked(options), "classes": classes, "masks": masks}

@@ -67,13 +67,15 @@ def read_classes_file(path: Path) -> tuple[tuple[ClassInfo, ...], int | None]:
         raw: Any = json.loads(path.read_text(encoding="utf-8"))
         classes = tuple(
             ClassInfo(int(c["id"]), str(c["name"]), _rgb(c.get("color", class_color(i))))
-            for i, c in enumerate(raw["classes"])
+            for i, c in enumerate(sorted(raw["classes"], key=lambda c: int(c["id"])))
         )
         ids = [c.id for c in classes]
         ignore = raw.get("ignore_id", None if IGNORE_ID in ids else IGNORE_ID)
         ignore = None if ignore is None else int(ignore)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as classes ({type(error).__name__}: {error}).") from error
+    if len({c.name for c in classes}) != len(classes):
+        raise DataError(f"{path} gives two classes one name: each class needs a name of its own.")
     if len(classes) < 2 or len(set(ids)) != len(ids) or not all(0 <= i <= 255 for i in ids) or ignore in ids:
         raise DataError(f"{path} needs two or more classes with different ids from 0 to 255, ignore_id not among them.")
     return classes, ignore
@@ -84,16 +86,21 @@ def decide_coding(
 ) -> MaskCoding:
     """Returns what the raw `values` found over all masks of the dataset at `root` mean.
 
-    `colors` are the packed RGB colours found in masks whose channels differ. Raises DataError with the values and the
+    `values` leave out those of JPEG masks, which hold nearly all; `colors` are the packed RGB colours found in masks
+    whose channels differ. Raises DataError with the values and the
     `classes.json` to write when the rules of DESIGN section 3 do not settle it.
     """
     found, colored = sorted(set(values)), sorted(set(colors))
     if (root / "classes.json").is_file():
-        return _from_file(root / "classes.json", found, colored)
+        return _from_file(root / "classes.json", found, colored, any_jpeg=any_jpeg)
     if colored:
         raise DataError(_write_classes_json(root, "colours", [f"#{c:06x}" for c in colored]))
     named = bool(names)
     if any_jpeg:
+        if any(0 < v < 128 for v in found):
+            raise DataError(
+                f"{root} has JPEG masks, cut at 128, beside masks of values {_some(found)}: convert the JPEGs."
+            )
         return MaskCoding(named_classes(2, names), (0, 255), (), cut=True, named=named)
     nonzero = [v for v in found if v]
     if len(nonzero) <= 1 and (0 in found or not found or nonzero[0] > MAX_PLAIN_ID):
@@ -121,8 +128,14 @@ def join_classes(card: Card, coding: MaskCoding) -> tuple[int, ...]:
     return tuple(theirs.index(name) for name in ours) if by_name else tuple(range(len(ours)))
 
 
-def _from_file(path: Path, found: list[int], colored: list[int]) -> MaskCoding:
+def _from_file(path: Path, found: list[int], colored: list[int], *, any_jpeg: bool) -> MaskCoding:
     classes, ignore = read_classes_file(path)
+    if any_jpeg:
+        if len(classes) != 2:
+            raise DataError(
+                f"{path} lists {len(classes)} classes, but JPEG masks can only hold two: save masks as PNG."
+            )
+        return MaskCoding(classes, (0, 255), (), cut=True, named=True)
     ignored = () if ignore is None else (ignore,)
     ids = tuple(c.id for c in classes)
     if not colored:
@@ -131,6 +144,8 @@ def _from_file(path: Path, found: list[int], colored: list[int]) -> MaskCoding:
             raise DataError(f"Masks hold values {_some(unknown)} that {path} does not list: add them, or ignore_id.")
         return MaskCoding(classes, ids, ignored, named=True)
     packed = tuple(r << 16 | g << 8 | b for r, g, b in (c.color for c in classes))
+    if len(set(packed)) != len(packed):
+        raise DataError(f"{path} gives two classes one colour, and masks hold colours: give each class its own.")
     unknown_colors = [f"#{c:06x}" for c in colored if c not in packed]
     if unknown_colors:
         raise DataError(f"Masks hold colours {_some(unknown_colors)} that {path} does not list: add them.")

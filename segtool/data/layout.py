@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtool.errors import DataError
+from segtool.errors import DataError, SegtoolError
+from segtool.options import VAL_FRACTION
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2",
@@ -54,7 +55,7 @@ def pair_name(pair: Pair) -> str:
     return pair.name
 
 
-def find_dataset(root: Path, *, val_fraction: float = 0.2, mask_suffix: str | None = None) -> Dataset:
+def find_dataset(root: Path, *, val_fraction: float = VAL_FRACTION, mask_suffix: str | None = None) -> Dataset:
     """Returns the pairs below `root` in any of the layouts of DESIGN section 3.
 
     Raises DataError when no layout is there, nothing pairs, or two images want one mask.
@@ -81,13 +82,24 @@ def find_dataset(root: Path, *, val_fraction: float = 0.2, mask_suffix: str | No
     return Dataset(root, pairs, tuple(unpaired), fraction)
 
 
-def find_images(folder: Path) -> Iterator[Path]:
-    """Yields the picture files below `folder`, by suffix, hidden ones left out, sorted within each folder."""
-    for path in sorted(folder.iterdir()):
+def find_images(folder: Path, *, skip: Path | None = None, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yields the picture files below `folder`, by suffix, hidden ones left out, sorted within each folder.
+
+    Links are followed, but not in circles (`above` holds the folders on the way); `skip` is a resolved folder to leave
+    out. Raises SegtoolError when a folder cannot be read.
+    """
+    real = folder.resolve()
+    if real == skip or real in above:
+        return
+    try:
+        listed = sorted(folder.iterdir())
+    except OSError as error:
+        raise SegtoolError(f"Cannot read the folder {folder}: {error.strerror}.") from error
+    for path in listed:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from find_images(path)
+            yield from find_images(path, skip=skip, above=(*above, real))
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
 

@@ -43,14 +43,24 @@ def read_pair(pair: Pair, coding: MaskCoding) -> tuple[Pixels, Pixels]:
 
     Raises ImageError or DataError when one cannot be read, or when they differ in shape by more than scale.
     """
-    image, mask = read_image(pair.image), read_mask(pair.mask, coding)
-    ratio = (mask.shape[0] * image.shape[1]) / (mask.shape[1] * image.shape[0])
-    if mask.shape != image.shape[:2] and abs(ratio - 1) > ASPECT_TOLERANCE:
+    image = read_image(pair.image)
+    return image, read_truth(pair, coding, image.shape[:2])
+
+
+def read_truth(pair: Pair, coding: MaskCoding, image_size: tuple[int, ...]) -> Pixels:
+    """Returns the class indices of a pair's mask at its own size, `image_size` being `(height, width)` of the image.
+
+    Raises ImageError or DataError when it cannot be read, or when they differ in shape by more than scale.
+    """
+    mask = read_mask(pair.mask, coding)
+    height, width = image_size
+    ratio = (mask.shape[0] * width) / (mask.shape[1] * height)
+    if mask.shape != (height, width) and abs(ratio - 1) > ASPECT_TOLERANCE:
         raise DataError(
-            f"{pair.mask} is {mask.shape[1]}×{mask.shape[0]} but its image is {image.shape[1]}×{image.shape[0]}: "
+            f"{pair.mask} is {mask.shape[1]}×{mask.shape[0]} but its image is {width}×{height}: "
             "the shapes differ by more than 1 %, so they are no pair."
         )
-    return image, mask
+    return mask
 
 
 def inspect_masks(paths: Iterable[Path], *, root: Path, class_names: Sequence[str] = ()) -> MaskCoding:
@@ -60,8 +70,10 @@ def inspect_masks(paths: Iterable[Path], *, root: Path, class_names: Sequence[st
     any_jpeg = False
     with ThreadPoolExecutor() as pool:
         for path, found, colored in pool.map(_stored_values, paths):
-            (colors if colored else values).update(found)
-            any_jpeg = any_jpeg or path.suffix.lower() in JPEG_SUFFIXES
+            if path.suffix.lower() in JPEG_SUFFIXES:
+                any_jpeg = True  # its values are what compression made of them
+            else:
+                (colors if colored else values).update(found)
     return decide_coding(values, root=root, any_jpeg=any_jpeg, colors=colors, names=class_names)
 
 

@@ -3,11 +3,11 @@
 Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truths `(B, h, w, 1)` uint8 class indices.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -103,11 +103,17 @@ def load_samples(
 
 
 def available_memory() -> int:
-    """Returns the bytes of memory that can be had without swapping."""
+    """Returns the bytes of memory that can be had without swapping, within the container's limit if there is one."""
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not POSIX
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # not Linux
         return 4 << 30
+    try:
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{kind}").read_text()) for kind in ("max", "current"))
+    except (OSError, ValueError):  # no control group, or one without a limit, which says "max"
+        return free
+    return min(free, max(limit - used, 0))
 
 
 def training_shape(shapes: Sequence[tuple[int, int]], *, network_size: int, crop_size: int | None) -> tuple[int, int]:

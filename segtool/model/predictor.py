@@ -5,9 +5,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from segtool.errors import UsageError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
-from segtool.model.precision import Precision, choose_precision, device_name
+from segtool.model.precision import Precision, choose_precision, device_name, on_gpu
 from segtool.model.weights import load_weights
 from segtool.pipeline import Predict, Predictor
 
@@ -15,6 +16,10 @@ from segtool.pipeline import Predict, Predictor
 def load_predictor(path: Path, *, precision: str) -> Predictor:
     """Returns the predictor of the weights at `path`. Raises ModelError or UsageError."""
     chosen = choose_precision(precision)
+    if chosen == "bfloat16" and (keras.backend.backend() != "tensorflow" or on_gpu()):
+        if precision == "bfloat16":
+            raise UsageError("--precision bfloat16 predicts on TensorFlow's CPU only so far: use auto or float32.")
+        chosen = "float32"
     model, card = load_weights(path)
     return Predictor(predict_function(model, chosen), card, chosen, device_name())
 

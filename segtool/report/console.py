@@ -52,7 +52,11 @@ def show_trained(result: Trained, *, quiet: bool) -> None:
     for name, scores in result.scores:
         _print_scores(console, f"{name} (val, {_count(scores.pairs, 'pair')})", scores)
     if not quiet:
-        state = "interrupted; --resume goes on" if result.interrupted else f"best epoch {result.best_epoch}"
+        state = (
+            ("interrupted; --resume goes on" if result.epochs else "interrupted; run it again")
+            if result.interrupted
+            else f"best epoch {result.best_epoch}"
+        )
         print(
             f"{result.run}: {_count(result.epochs, 'epoch')} in {result.seconds / 60:.1f} min, {state}", file=sys.stderr
         )
