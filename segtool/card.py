@@ -94,7 +94,7 @@ def read_card(path: Path) -> Card:
 def card_from_json(raw: Mapping[str, Any]) -> Card:
     """Returns the card that `card_to_json` wrote; unknown keys are left out."""
     known = {f.name: raw[f.name] for f in fields(Card) if f.name in raw}
-    known["classes"] = tuple(ClassInfo(int(c["id"]), str(c["name"]), _rgb(c["color"])) for c in raw["classes"])
+    known["classes"] = tuple(ClassInfo(int(c["id"]), str(c["name"]), rgb_of(c["color"])) for c in raw["classes"])
     known["mask_values"] = tuple(raw.get("mask_values", ()))
     known["trained_on"] = tuple(raw.get("trained_on", ()))
     card = Card(**known)
@@ -148,6 +148,9 @@ def find_weights(name_or_path: str) -> Path:
     return path
 
 
-def _rgb(values: Any) -> tuple[int, int, int]:
+def rgb_of(values: Any) -> tuple[int, int, int]:
+    """Returns a colour read from JSON. Raises TypeError or ValueError unless it is three numbers from 0 to 255."""
     red, green, blue = (int(v) for v in values)
+    if not all(0 <= v <= 255 for v in (red, green, blue)):
+        raise ValueError(f"colour {red}, {green}, {blue} outside 0 to 255")
     return red, green, blue

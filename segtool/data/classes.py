@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segtool.card import IGNORE_ID, Card, ClassInfo
+from segtool.card import IGNORE_ID, Card, ClassInfo, rgb_of
 from segtool.errors import DataError, ModelError
 
 MAX_PLAIN_ID = 63
@@ -66,7 +66,7 @@ def read_classes_file(path: Path) -> tuple[tuple[ClassInfo, ...], int | None]:
     try:
         raw: Any = json.loads(path.read_text(encoding="utf-8"))
         classes = tuple(
-            ClassInfo(int(c["id"]), str(c["name"]), _rgb(c.get("color", class_color(i))))
+            ClassInfo(int(c["id"]), str(c["name"]), rgb_of(c.get("color", class_color(i))))
             for i, c in enumerate(sorted(raw["classes"], key=lambda c: int(c["id"])))
         )
         ids = [c.id for c in classes]
@@ -162,10 +162,3 @@ def _write_classes_json(root: Path, kind: str, found: list[str]) -> str:
 def _some(values: Iterable[object], limit: int = 12) -> str:
     texts = [str(v) for v in values]
     return ", ".join(texts[:limit]) + (", …" if len(texts) > limit else "")
-
-
-def _rgb(values: Any) -> tuple[int, int, int]:
-    red, green, blue = (int(v) for v in values)
-    if not all(0 <= v <= 255 for v in (red, green, blue)):
-        raise ValueError(f"colour {red}, {green}, {blue} outside 0 to 255")
-    return red, green, blue
