@@ -7,6 +7,7 @@ from segtool.card import DEFAULT_WEIGHTS
 
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 NETWORK_SIZE = 256  # of a network trained from nothing; --init has its own
+MAX_PIXELS = 179_000_000  # where Pillow would stop by itself; such a picture takes 1.3 GB while it is read
 
 
 @dataclass(frozen=True)

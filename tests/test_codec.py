@@ -162,7 +162,11 @@ def test_a_16_bit_pgm_keeps_its_high_byte(tmp_path: Path) -> None:
         pytest.param([-10.0, 0.0, 40.0], [0, 51, 255], id="stretched"),
         pytest.param([0.0, 51.0, 255.0], [0, 51, 255], id="bytes"),
         pytest.param([7.0, 7.0, 7.0], [0, 0, 0], id="flat"),
-        pytest.param([float("nan"), 51.0, 255.0], [0, 51, 255], id="not-a-number"),
+        pytest.param([float("nan"), 50.0, 55.0, 75.0], [0, 0, 51, 255], id="not-a-number"),
+        pytest.param([float("inf"), 50.0, 55.0, 75.0, -float("inf")], [255, 0, 51, 255, 0], id="infinite"),
+        pytest.param([float("nan"), 0.2, float("inf")], [0, 51, 255], id="zero-to-one-beside-what-is-no-number"),
+        pytest.param([float("nan"), float("nan")], [0, 0], id="nothing-finite"),
+        pytest.param([-3e38, 0.0, 3e38], [0, 128, 255], id="as-wide-as-floats-go"),
     ],
 )
 def test_float_grey_is_scaled_by_its_range(tmp_path: Path, values: list[float], expected: list[int]) -> None:
@@ -213,7 +217,7 @@ def test_a_missing_file_is_an_image_error_that_says_so(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_an_image_error(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="cannot be decoded"):
+    with pytest.raises(ImageError, match="is a folder"):
         read_image(tmp_path)
 
 

@@ -9,8 +9,8 @@ from segtool.errors import DataError, SegtoolError
 from segtool.options import VAL_FRACTION
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2",
-     ".ppm", ".pgm", ".pbm", ".pnm", ".tga")
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic",
+     ".heif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga")
 )  # fmt: skip
 MASK_SUFFIXES = ("_mask", "_label", "_gt", "_L", "_seg")
 SPLITS = ("train", "val", "test")

@@ -4,65 +4,76 @@ An image is `(H, W, 3)` uint8 RGB in display orientation.
 """
 
 import io
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from segtool.errors import ImageError
+from segtool.imaging.color import rgb_converter, strips
+from segtool.imaging.source import MAX_FRAMES_COUNTED, count_frames, decoded
 
 Pixels = npt.NDArray[np.uint8]
 
 JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 JPEG_QUALITY = 92
 
-# Pillow warns of odd EXIF and large sizes: not the user's business. Set once: `catch_warnings` is not for threads.
-warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+ORIENTATION = 0x0112  # EXIF 2.3, and the same tag of TIFF
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ROWS_BECOME_COLUMNS = (5, 6, 7, 8)
+FIRST_BECOMES_LAST = (3, 4, 6, 7)
 
 
-def read_image(path: Path) -> Pixels:
-    """Returns the picture at `path` as `(H, W, 3)` uint8 RGB.
+def read_image(
+    source: Path | bytes,
+    *,
+    max_pixels: int | None = None,
+    notice: Callable[[str], object] | None = None,
+    name: str | None = None,
+) -> Pixels:
+    """Returns the picture at a path, or in the bytes of a file, as `(H, W, 3)` uint8 sRGB, C-contiguous.
 
-    EXIF orientation is applied, transparency lies over white, 16-bit and float greys are scaled to 8 bits, and of
-    several frames it is the first.
+    EXIF orientation and ICC profile are applied, transparency lies over white, 16-bit and float greys are scaled to 8
+    bits, and of several frames it is the first, of which `notice` is told. Errors call it `name`: the path, or stdin.
 
-    Raises ImageError with the reason when the file is no readable picture.
+    Raises ImageError with the reason when it is no readable picture, or has more than `max_pixels` (MAX_PIXELS).
     """
-    return np.asarray(_to_rgb(open_upright(path)))
+    name = name or _name(source)
+    with decoded(source, name, max_pixels) as image:
+        pixels = _pixels(image)
+        frames = count_frames(image) if notice else 1
+    if notice and frames > 1:
+        more = " or more" if frames == MAX_FRAMES_COUNTED else ""
+        notice(f"{name} has {frames}{more} frames: the first is used")
+    return pixels
 
 
-def open_upright(path: Path) -> Image.Image:
-    """Returns the decoded Pillow image at `path`, in its own mode and display orientation. Raises ImageError."""
-    try:
-        if path.stat().st_size == 0:
-            raise ImageError(f"{path} is an empty file.")
-        # By name, Pillow maps uncompressed TIFFs into memory and scrambles those turned by EXIF.
-        with path.open("rb") as file, Image.open(file) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise ImageError(f"{path} does not exist.") from None
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(f"{path} is not a picture of any known format.") from None
-    except Exception as error:  # Pillow's decoders let nearly anything out: struct.error, SyntaxError, KeyError, …
-        raise ImageError(f"{path} cannot be decoded ({error or type(error).__name__}).") from error
+def open_upright(source: Path | bytes, *, max_pixels: int | None = None, name: str | None = None) -> Image.Image:
+    """Returns the decoded Pillow image, in its own mode and display orientation. Raises ImageError as `read_image`."""
+    with decoded(source, name or _name(source), max_pixels) as image:
+        turn = TURNS.get(_orientation(image))
+        return image if turn is None else image.transpose(turn)
 
 
 def encode_jpeg(image: Pixels) -> bytes:
     """Returns `(H, W, 3)` uint8 RGB as a JPEG of quality 92."""
-    return _encode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def encode_png(image: Pixels) -> bytes:
-    """Returns `(H, W)` grey or `(H, W, 3)` RGB uint8 as a PNG."""
-    return _encode(".png", image[..., ::-1] if image.ndim == 3 else image, [])
+    """Returns `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` RGBA uint8, its alpha straight, as a PNG."""
+    return _encode(".png", image, [])
 
 
 def encode_palette_png(indices: Pixels, palette: Sequence[tuple[int, int, int]]) -> bytes:
@@ -76,30 +87,44 @@ def encode_palette_png(indices: Pixels, palette: Sequence[tuple[int, int, int]])
     return buffer.getvalue()
 
 
-def _encode(suffix: str, pixels: Pixels, parameters: list[int]) -> bytes:
-    ok, encoded = cv2.imencode(suffix, pixels, parameters)
+def _encode(suffix: str, image: Pixels, parameters: list[int]) -> bytes:
+    to_bgr = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.ndim if image.ndim == 2 else image.shape[2]]
+    try:
+        ok, encoded = cv2.imencode(suffix, image if to_bgr is None else cv2.cvtColor(image, to_bgr), parameters)
+    except cv2.error:
+        ok = False
     if not ok:
-        raise ImageError(f"A picture of {pixels.shape[1]}×{pixels.shape[0]} cannot be encoded as {suffix}.")
+        raise ImageError(f"A picture of {image.shape[1]}×{image.shape[0]} cannot be encoded as {suffix}.")
     return encoded.tobytes()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_deep_to_8_bits(np.asarray(image))).convert("RGB")  # convert() alone clips to white
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+def _name(source: Path | bytes) -> str:
+    return "stdin" if isinstance(source, bytes) else str(source)
 
 
-def _deep_to_8_bits(values: npt.NDArray[Any]) -> Pixels:
-    if values.dtype.newbyteorder("=") == np.uint16:
-        return np.asarray(values >> 8, np.uint8)
-    floats = np.nan_to_num(values.astype(np.float64))
-    low, high = float(floats.min()), float(floats.max())
-    if values.dtype.kind == "i" and low >= 0 and high <= 65535:
-        return (floats / 256).astype(np.uint8) if high > 255 else floats.astype(np.uint8)
-    if low < 0 or high > 1:
-        floats = (floats - low) / max(high - low, 1e-12)
-    return np.asarray(np.rint(floats * 255), np.uint8)
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation still to be applied: TIFF and HEIC come turned already, and say 1."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # broken EXIF of any kind turns nothing
+        return 1
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    """Returns a decoded image as upright RGB.
+
+    By strips, and straight to where they belong: beside the 4 bytes a pixel that Pillow holds of any RGB picture and
+    the 3 of the result there is nothing, which makes 2.8 GB of 20,000×20,000; by whole pictures it was 10 to 16 bytes a
+    pixel. It is faster, too: 17 ms for 12 megapixels instead of 98, and 30 ms when turned.
+    """
+    orientation = _orientation(image)
+    turn, turned = TURNS.get(orientation), orientation in ROWS_BECOME_COLUMNS
+    convert = rgb_converter(image)
+    width, height = image.size
+    pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
+    for top, bottom, strip in strips(image):
+        rgb = convert(strip)
+        rgb = rgb if turn is None else rgb.transpose(turn)
+        place = slice(height - bottom, height - top) if orientation in FIRST_BECOMES_LAST else slice(top, bottom)
+        pixels[(slice(None), place) if turned else place] = np.asarray(rgb)
+    return pixels
