@@ -1,5 +1,7 @@
 """How a picture meets the network: one geometry for train, evaluate and mask (DESIGN section 4)."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -7,6 +9,7 @@ import numpy.typing as npt
 from segtool.imaging.codec import Pixels
 
 Probability = npt.NDArray[np.float32]
+Positions = npt.NDArray[np.intp]
 
 
 def network_shape(height: int, width: int, *, network_size: int, stride: int) -> tuple[int, int]:
@@ -49,12 +52,59 @@ def to_mask(probability: Probability, height: int, width: int, *, threshold: flo
     return indices
 
 
+def runner_up(probability: Probability, indices: Pixels) -> Pixels:
+    """Returns the second likeliest class `(H, W)` uint8 at each pixel of the mask `indices` that `to_mask` made of the
+    `(h, w, C)` probability of more than one class.
+    """
+    height, width = indices.shape
+    best = np.full((height, width), -1, np.float32)
+    second = np.zeros((height, width), np.uint8)
+    for channel in range(probability.shape[2]):
+        plane = _scaled(probability[..., channel], height, width)
+        plane[indices == channel] = -1
+        second[plane > best] = channel
+        np.maximum(best, plane, out=best)
+    return second
+
+
+def to_soft(probability: Probability, height: int, width: int) -> Pixels:
+    """Returns `(height, width)` uint8, `(h, w, C)` in [0, 1] scaled linearly and then to 255: the foreground's
+    probability for one channel, else that of the likeliest class.
+    """
+    best = _scaled(probability[..., 0], height, width)
+    for channel in range(1, probability.shape[2]):
+        np.maximum(best, _scaled(probability[..., channel], height, width), out=best)
+    return np.asarray(np.rint(best * 255), np.uint8)
+
+
 def confidence(probability: Probability) -> float:
     """Returns how sure the network is, in [0, 1]: the mean over pixels of `2·|p − 0.5|`, or of best − second."""
     if probability.shape[2] == 1:
         return float(np.abs(probability - 0.5).mean() * 2)
     top = np.partition(probability, -2, axis=2)
     return float((top[..., -1] - top[..., -2]).mean())
+
+
+def linear_taps(positions: Positions, length: int, target: int) -> tuple[Positions, Positions, Probability]:
+    """Returns, for pixels of a line of `length` scaled to `target`, which two pixels of the line are mixed, and the
+    share of the second: pixel centres at halves, ends repeated, as OpenCV's INTER_LINEAR has it.
+    """
+    at = np.clip((positions + 0.5) * (length / target) - 0.5, 0, length - 1)
+    low = np.minimum(at.astype(np.intp), max(length - 2, 0))
+    return low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32)
+
+
+def flipped(predict: Callable[[Pixels], Probability]) -> Callable[[Pixels], Probability]:
+    """Returns a `predict` that averages each picture's probability with that of its mirror image, left for right.
+    It takes twice the time.
+    """
+
+    def averaged(batch: Pixels) -> Probability:
+        # Two calls, not one of twice the batch: shapes already compiled and memory already asked for are kept to.
+        mirrored = predict(np.ascontiguousarray(batch[:, :, ::-1]))[:, :, ::-1]
+        return np.asarray((predict(batch) + mirrored) / 2, np.float32)
+
+    return averaged
 
 
 def _scaled(plane: Probability, height: int, width: int) -> Probability:
