@@ -20,6 +20,9 @@ Pixels = npt.NDArray[np.uint8]
 
 JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 JPEG_QUALITY = 92
+JPEG_SIDE = 65_500  # of libjpeg
+OPENCV_PNG_SIDE = 1_000_000  # of its libpng; Pillow has no such limit, and is slower
+TO_OPENCV = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 ORIENTATION = 0x0112  # EXIF 2.3, and the same tag of TIFF
 TURNS = {
@@ -67,12 +70,17 @@ def open_upright(source: Path | bytes, *, max_pixels: int | None = None, name: s
 
 
 def encode_jpeg(image: Pixels) -> bytes:
-    """Returns `(H, W, 3)` uint8 RGB as a JPEG of quality 92."""
+    """Returns `(H, W, 3)` uint8 RGB as a JPEG of quality 92. Raises ImageError beyond 65,500 pixels a side."""
+    if max(image.shape) > JPEG_SIDE:
+        size = f"{image.shape[1]}×{image.shape[0]}"
+        raise ImageError(f"A picture of {size} is too large for a JPEG, whose sides end at {JPEG_SIDE:,} pixels.")
     return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def encode_png(image: Pixels) -> bytes:
     """Returns `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` RGBA uint8, its alpha straight, as a PNG."""
+    if max(image.shape) > OPENCV_PNG_SIDE:
+        return _pillow_png(Image.fromarray(image))
     return _encode(".png", image, [])
 
 
@@ -82,17 +90,19 @@ def encode_palette_png(indices: Pixels, palette: Sequence[tuple[int, int, int]])
     # Pillow packs the indices of a short palette into fewer bits, and cuts those beyond it.
     black = [0, 0, 0] * (256 - len(palette))
     image.putpalette([channel for color in palette for channel in color] + black)
+    return _pillow_png(image)
+
+
+def _pillow_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _encode(suffix: str, image: Pixels, parameters: list[int]) -> bytes:
-    to_bgr = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.ndim if image.ndim == 2 else image.shape[2]]
-    try:
-        ok, encoded = cv2.imencode(suffix, image if to_bgr is None else cv2.cvtColor(image, to_bgr), parameters)
-    except cv2.error:
-        ok = False
+    if image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, TO_OPENCV[image.shape[2]]), np.uint8)
+    ok, encoded = cv2.imencode(suffix, image, parameters)
     if not ok:
         raise ImageError(f"A picture of {image.shape[1]}×{image.shape[0]} cannot be encoded as {suffix}.")
     return encoded.tobytes()

@@ -1,16 +1,17 @@
 """From a file, or the bytes of one, to its first frame as a Pillow image. Any failure on the way is an ImageError."""
 
+import ctypes
 import importlib
 import io
 import logging
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError, _imaging
 
 from segtool.errors import ImageError
 from segtool.options import MAX_PIXELS
@@ -25,12 +26,16 @@ HEADER_BYTES = 64
 FRAMED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # not MPO, nor HEIC: phones keep depth and previews in there
 MAX_FRAMES_COUNTED = 100  # of a TIFF every page is parsed, and Pillow's own count is quadratic
 
-# All of this is set once: nothing global may change while threads decode. Of odd EXIF Pillow warns by two ways, which
-# is not the user's business. Sizes are checked here. Photoshop writes profiles and XMP beyond the 1 MB Pillow allows.
+# All of this is set once: nothing global may change while threads decode. What Pillow, by two ways, and libtiff, by a
+# third, have to say of odd files would stand between our own lines on stderr, without the name of the file.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-Image.MAX_IMAGE_PIXELS = None
-PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
+with suppress(OSError, AttributeError):  # libtiff is out of reach where Pillow is one piece with it
+    _libtiff = ctypes.CDLL(_imaging.__file__)
+    _libtiff.TIFFSetErrorHandler(None)
+    _libtiff.TIFFSetWarningHandler(None)
+Image.MAX_IMAGE_PIXELS = None  # sizes are checked here
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # Photoshop writes profiles and XMP beyond the 1 MB of Pillow
 
 
 @contextmanager
