@@ -10,6 +10,9 @@ from segtool.imaging.codec import Pixels
 
 Probability = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.intp]
+Rows = Callable[[int, int], Pixels]  # top, bottom -> (bottom - top, W, 3) uint8: a picture handed out by rows
+
+STRIP = 1 << 22  # values of a float strip of rows at a time: 16 MB
 
 
 def network_shape(height: int, width: int, *, network_size: int, stride: int) -> tuple[int, int]:
@@ -32,6 +35,33 @@ def to_network(image: Pixels, shape: tuple[int, int]) -> Pixels:
     shrinks = shape[0] <= height and shape[1] <= width
     filtering = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=filtering), np.uint8)
+
+
+def network_rows(rows: Rows, size: tuple[int, int], shape: tuple[int, int]) -> Rows:
+    """Returns the rows of what `to_network` makes of the whole picture of `size`, to within one level, never asking for
+    more than a strip of it: strip after strip as long as they are asked for from top to bottom.
+    """
+    if size == shape:
+        return rows
+    (height, width), (h, w) = size, shape
+    shrinks = h <= height and w <= width
+    filtering = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    step = max(1, int(STRIP / 3 / width / max(1, height / h)))
+
+    def strip(top: int, bottom: int) -> Pixels:
+        first, weights = (_area_taps if shrinks else _pair_taps)(np.arange(top, bottom), height, h)
+        source = rows(int(first[0]), int(first[-1]) + weights.shape[1])
+        # Rows by hand, since a strip begins between pixels, where cv2.resize cannot; columns by OpenCV.
+        mixed = np.empty((bottom - top, width, 3), np.float32)
+        for out, start, weight in zip(mixed, first - first[0], weights, strict=True):
+            part = source[start : start + len(weight)].reshape(len(weight), -1)
+            out.reshape(-1)[:] = weight @ part.astype(np.float32)
+        return np.asarray(np.rint(cv2.resize(mixed, (w, len(mixed)), interpolation=filtering)), np.uint8)
+
+    def scaled(top: int, bottom: int) -> Pixels:
+        return np.concatenate([strip(start, min(start + step, bottom)) for start in range(top, bottom, step)])
+
+    return scaled
 
 
 def to_mask(probability: Probability, height: int, width: int, *, threshold: float) -> Pixels:
@@ -92,6 +122,23 @@ def linear_taps(positions: Positions, length: int, target: int) -> tuple[Positio
     at = np.clip((positions + 0.5) * (length / target) - 0.5, 0, length - 1)
     low = np.minimum(at.astype(np.intp), max(length - 2, 0))
     return low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32)
+
+
+def _area_taps(positions: Positions, length: int, target: int) -> tuple[Positions, Probability]:
+    """Returns the first of the pixels that each position is the mean of, and their weights `(n, taps)`."""
+    ratio = length / target
+    count = min(int(np.ceil(ratio)) + 1, length)
+    begin = positions[:, None] * ratio
+    first = np.minimum(begin.astype(np.intp), length - count)
+    taps = first + np.arange(count)
+    weights = np.clip(np.minimum(taps + 1, begin + ratio) - np.maximum(taps, begin), 0, None)
+    return first[:, 0], (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _pair_taps(positions: Positions, length: int, target: int) -> tuple[Positions, Probability]:
+    low, _, share = linear_taps(positions, length, target)
+    weights = np.stack([1 - share, share], axis=1)
+    return low, weights if length > 1 else weights[:, :1]
 
 
 def flipped(predict: Callable[[Pixels], Probability]) -> Callable[[Pixels], Probability]:
