@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "segtool"
 # A part may import itself and what stands beside it here. This dict is the architecture: imports point down.
 FOUNDATION = {"segtool", "errors", "options", "results", "card", "streaming", "files"}
 ALLOWED: dict[str, set[str]] = {
-    "segtool": set(),
+    "segtool": {"api"},  # when it is asked for, from Python
     "errors": set(),
     "card": {"errors"},
     "options": {"card"},
@@ -22,14 +22,37 @@ ALLOWED: dict[str, set[str]] = {
     "record": FOUNDATION,
     "imaging": FOUNDATION,
     "data": FOUNDATION | {"imaging"},
-    "plan": FOUNDATION | {"data", "record"},
+    "sources": FOUNDATION | {"data"},
+    "kinds": FOUNDATION,
+    "naming": FOUNDATION | {"kinds", "record", "sources"},
+    "plan": FOUNDATION | {"data", "kinds", "naming", "record", "sources"},
     "report": FOUNDATION,
     "pipeline": FOUNDATION | {"imaging"},
     "scoring": FOUNDATION | {"imaging", "data", "pipeline"},
-    "outputs": FOUNDATION | {"imaging", "pipeline", "plan", "record", "report"},
+    "segmentation": FOUNDATION | {"imaging", "pipeline", "plan"},
+    "painting": FOUNDATION | {"imaging", "data", "plan", "segmentation"},
+    "coco": FOUNDATION | {"imaging"},
+    "rendering": FOUNDATION | {"imaging", "kinds", "plan", "segmentation", "coco"},
+    "outputs": FOUNDATION | {"imaging", "kinds", "plan", "record", "rendering", "report", "segmentation", "sources"},
     "model": FOUNDATION | {"imaging", "data", "pipeline"},
-    "commands": FOUNDATION | {"imaging", "data", "plan", "pipeline", "scoring", "outputs", "model", "report"},
-    "cli": FOUNDATION | {"plan", "commands", "report", "model"},
+    "commands": FOUNDATION
+    | {
+        "imaging",
+        "data",
+        "coco",
+        "kinds",
+        "plan",
+        "outputs",
+        "painting",
+        "pipeline",
+        "rendering",
+        "scoring",
+        "segmentation",
+        "model",
+        "report",
+    },
+    "api": FOUNDATION | {"imaging", "data", "pipeline", "model"},
+    "cli": FOUNDATION | {"commands", "report", "model"},
     "__main__": {"cli"},
 }
 HEAVY = ("tensorflow", "keras", "jax", "numpy", "cv2", "PIL", "matplotlib", "rich", "tqdm")

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from segtool.imaging.geometry import Probability, to_mask
-from segtool.imaging.regions import Cleaning, clean, next_best_of
+from segtool.imaging.regions import clean, next_best_of
+from segtool.options import Cleaning
 
 
 def smooth(classes: int) -> Probability:

@@ -1,0 +1,170 @@
+"""From jobs to class indices at each picture's own size: seen whole, or in tiles.
+
+Both give the same stream, as masks made before do (`painting`), so that what is written does not depend on where the
+masks came from.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from segtool.card import ClassInfo
+from segtool.imaging.codec import Pixels
+from segtool.imaging.geometry import Probability, confidence, flipped, to_mask, to_soft
+from segtool.imaging.regions import clean, next_best_in, next_best_of
+from segtool.imaging.tiles import TiledMask, tiled_mask
+from segtool.imaging.tiling import tiling_of
+from segtool.options import Cleaning, MaskOptions, WriteOptions
+from segtool.pipeline import Predictor, Tell, halving, predicted
+from segtool.plan import Job
+from segtool.streaming import FailureLog, caught, ordered_map
+
+Read = Callable[[Job], Pixels]
+Stream = Callable[[Iterable[Job], Read, Executor, FailureLog], "Iterator[Segmented]"]
+HALF = 128  # of soft values: where foreground begins
+TILE_OVERLAP = 0.25  # of a tile's side
+AHEAD, LARGE_AHEAD = 8, 2  # masks made and written beside the network
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The mask of one picture: `(H, W)` uint8 class indices at its own size, and how sure the network was, in [0, 1].
+
+    `soft(classes)` gives `(H, W)` uint8, 255 times the probability that a pixel is one of `classes` (none given: of the
+    foreground, or of the likeliest class where there are more than two). It and `probability`, `(h, w, C)` float32 as
+    the network gave it, are None where there is none to give.
+    """
+
+    indices: Pixels
+    confidence: float | None = None
+    soft: Callable[[tuple[int, ...]], Pixels] | None = None
+    probability: Probability | None = None
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One job and its mask, which is made when `mask()` is called: on the thread that writes it."""
+
+    job: Job
+    mask: Callable[[], Mask]
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Where masks come from: the classes their indices stand for, the notice that says so, and the stream itself.
+
+    At most `ahead` masks are to be held until they are written.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    notice: str
+    precision: str | None
+    stream: Stream
+    ahead: int
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are just background and foreground."""
+        return len(self.classes) == 2
+
+
+def segmenter_of(predictor: Predictor, options: WriteOptions, *, tile: int | None, tell: Tell) -> Segmenter:
+    """Returns the masks of a network; `tell` hears when batches had to be made smaller."""
+    predict = halving(predictor.predict, tell)
+    ready = replace(predictor, predict=flipped(predict) if options.predicting.tta else predict)
+    card, batch_size = predictor.card, options.engine.batch_size
+    weights = f"weights {card.name}{': ' + card.licence if card.licence else ''}"
+    seen = f"tiles of {tile} pixels, batches of {batch_size}" if tile else f"batches of {batch_size}"
+    return Segmenter(
+        classes=card.classes,
+        notice=f"{predictor.device}, {predictor.precision}, {seen}, {weights}",
+        precision=predictor.precision,
+        stream=partial(_tiled, ready, options, tile) if tile else partial(_whole, ready, options),
+        ahead=LARGE_AHEAD if tile else AHEAD,
+    )
+
+
+def _whole(
+    predictor: Predictor, options: WriteOptions,
+    jobs: Iterable[Job], read: Read, executor: Executor, failures: FailureLog,
+) -> Iterator[Segmented]:  # fmt: skip
+    items = predicted(
+        jobs, read=read, predictor=predictor, batch_size=options.engine.batch_size, executor=executor,
+        failures=failures, name=_itself,
+    )  # fmt: skip
+    threshold = options.predicting.cut(predictor.card)
+    for item in items:
+        yield Segmented(item.source, partial(_mask_of, item.probability, item.size, threshold, options.cleaning))
+
+
+def _tiled(
+    predictor: Predictor, options: WriteOptions, tile: int,
+    jobs: Iterable[Job], read: Read, executor: Executor, failures: FailureLog,
+) -> Iterator[Segmented]:  # fmt: skip
+    card, binary = predictor.card, predictor.card.binary
+    wants_soft = isinstance(options, MaskOptions) and (options.values == "soft" or options.cutouts is not None)
+
+    def segment(found: tuple[Job, Pixels]) -> Segmented:
+        job, image = found
+        tiling = tiling_of(
+            image.shape[:2], network_size=card.network_size, stride=card.stride, tile=tile, overlap=TILE_OVERLAP
+        )
+        made = tiled_mask(
+            lambda top, bottom: image[top:bottom], tiling, threshold=options.predicting.cut(card),
+            predict=predictor.predict, batch_size=options.engine.batch_size, soft=wants_soft,
+            second=options.cleaning.removes and not binary,
+        )  # fmt: skip
+        return Segmented(job, partial(_mask_of_tiles, made, binary, options.cleaning))
+
+    # One picture at a time: of those that are worth tiling, two may be more than there is memory for.
+    loaded = ordered_map(caught(lambda job: (job, read(job)), failures, name=_itself), jobs, executor, window=1)
+    safe = caught(segment, failures, name=lambda found: found[0])
+    for found in loaded:
+        segmented = safe(found) if found else None
+        if segmented:
+            yield segmented
+
+
+def _mask_of_tiles(made: TiledMask, binary: bool, cleaning: Cleaning) -> Mask:
+    indices = made.indices
+    if cleaning.asked:
+        indices = clean(indices, cleaning, next_best=None if made.runner_up is None else next_best_in(made.runner_up))
+
+    def soft(classes: tuple[int, ...]) -> Pixels:
+        assert made.soft is not None
+        if binary:
+            return _settled(made.soft, indices) if cleaning.asked else made.soft
+        if not classes:
+            return made.soft
+        # Of a picture in tiles only the likeliest class' probability is kept: to all others falls what it leaves.
+        chosen = np.isin(indices, classes)
+        return np.where(chosen, made.soft, np.minimum(255 - made.soft, HALF - 1)).astype(np.uint8)
+
+    return Mask(indices, made.confidence, soft)
+
+
+def _mask_of(probability: Probability, size: tuple[int, int], threshold: float, cleaning: Cleaning) -> Mask:
+    indices = to_mask(probability, *size, threshold=threshold)
+    if cleaning.asked:
+        indices = clean(indices, cleaning, next_best=next_best_of(probability, *size))
+
+    def soft(classes: tuple[int, ...]) -> Pixels:
+        if classes and probability.shape[2] > 1:
+            chosen = probability[..., list(classes)].sum(axis=2, keepdims=True)
+            return to_soft(np.minimum(chosen, 1), *size)
+        plane = to_soft(probability, *size)
+        return _settled(plane, indices) if cleaning.asked and probability.shape[2] == 1 else plane
+
+    return Mask(indices, confidence(probability), soft, probability)
+
+
+def _settled(soft: Pixels, indices: Pixels) -> Pixels:
+    """Returns the foreground's soft values, true to a cleaned mask: what was removed from it is below half."""
+    return np.where(indices == 0, np.minimum(soft, HALF - 1), np.maximum(soft, HALF)).astype(np.uint8)
+
+
+def _itself(job: Job) -> Job:
+    return job
