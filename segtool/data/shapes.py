@@ -12,6 +12,7 @@ Color = npt.NDArray[np.float64]
 
 SHAPES = ("circle", "rectangle", "triangle", "star")
 MIN_CONTRAST = 150  # summed over the three channels: fainter shapes hide in the texture
+PLACING_TRIES = 20  # of a shape that must find room; then it is left out
 SUBPIXEL_BITS = 4  # OpenCV draws polygons with corners in sixteenths of a pixel
 
 
@@ -19,7 +20,8 @@ def draw_pair(size: int, *, multiclass: bool, rng: np.random.Generator) -> tuple
     """Returns an image `(h, w, 3)` uint8 and its mask `(h, w)` uint8, long side `size` pixels.
 
     Mask values are 0 and 255, or with `multiclass` the position in `SHAPES` from 1. One to four shapes; one picture in
-    twelve has none.
+    twelve has none. With `multiclass` no shape hides another and none is cut off by the edge: nobody could tell a
+    rectangle of which one corner is seen from a triangle.
     """
     short = int(size * rng.uniform(0.7, 1.0))
     height, width = (short, size) if rng.random() < 0.5 else (size, short)
@@ -29,7 +31,11 @@ def draw_pair(size: int, *, multiclass: bool, rng: np.random.Generator) -> tuple
     count = 0 if rng.random() < 1 / 12 else int(rng.integers(1, 5))
     for _ in range(count):
         kind = int(rng.integers(len(SHAPES)))
-        corners = _corners(SHAPES[kind], height, width, rng)
+        tries = PLACING_TRIES if multiclass else 1
+        outlines = (_corners(SHAPES[kind], height, width, rng) for _ in range(tries))
+        corners = next((o for o in outlines if not multiclass or _fits(o, mask)), None)
+        if corners is None:
+            continue
         here = np.zeros((height, width), np.uint8)
         fixed = np.rint(corners * (1 << SUBPIXEL_BITS)).astype(np.int32)
         cv2.fillPoly(here, [fixed], 255, shift=SUBPIXEL_BITS)
@@ -39,6 +45,14 @@ def draw_pair(size: int, *, multiclass: bool, rng: np.random.Generator) -> tuple
         image = np.rint(image + soft * (shape - image)).astype(np.uint8)
     noise = rng.normal(0, rng.uniform(0, 8), image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8), mask
+
+
+def _fits(corners: npt.NDArray[np.float64], mask: Pixels) -> bool:
+    """Returns whether an outline lies within the picture and its box holds no other shape yet."""
+    (left, top), (right, bottom) = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
+    height, width = mask.shape
+    inside = left >= 0 and top >= 0 and right < width and bottom < height
+    return bool(inside and not mask[top : bottom + 1, left : right + 1].any())
 
 
 def _color_apart(ground: Color, rng: np.random.Generator) -> Color:
