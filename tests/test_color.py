@@ -43,7 +43,7 @@ def grey(values: Floats) -> Floats:
 
 
 def stretched(values: Floats) -> Floats:
-    return (values - values.min()) / (values.max() - values.min()) * 255
+    return np.asarray((values - values.min()) / (values.max() - values.min()) * 255, np.float64)
 
 
 def from_ycc(ycc: Floats) -> Floats:
@@ -58,8 +58,9 @@ def from_lab(coded: Floats) -> Floats:
 
 
 def colors_of(image: Image.Image) -> Floats:
-    palette = np.array(image.getpalette(), np.float64).reshape(-1, 3)
-    return np.asarray(palette[np.asarray(image)[..., 0] if image.mode == "PA" else np.asarray(image)])
+    palette: Floats = np.array(image.getpalette(), np.float64).reshape(-1, 3)
+    indices = np.asarray(image)
+    return np.asarray(palette[indices[..., 0] if image.mode == "PA" else indices], np.float64)
 
 
 MEANING: dict[str, Callable[[Image.Image], Floats]] = {
@@ -177,10 +178,11 @@ def test_the_transparent_colour_of_a_16_bit_png_is_white_and_black_is_not() -> N
 )
 def test_a_profile_for_displays_is_applied(kind: str, to_xyz: Floats, gamma: float) -> None:
     image = gradient("RGB")
-    options: dict[str, Any] = {
+    all_options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True},
         "AVIF": {"quality": 100, "subsampling": "4:4:4"},
-    }.get(kind, {})  # fmt: skip
+    }  # fmt: skip
+    options = all_options.get(kind, {})
     pixels = read_as(image, kind, icc_profile=rgb_profile(to_xyz, gamma_curve(gamma)), **options)
     expected = xyz_to_srgb((stored(image) / 255) ** gamma @ to_xyz.T)
     assert np.abs(expected - stored(image)).max() > 30

@@ -56,7 +56,7 @@ def srgb_correction(profile: bytes, mode: str) -> Convert | None:
     """Returns the function from images of `mode` (L, RGB or CMYK) with this ICC profile to sRGB: mode L or RGB.
 
     None where the profile is sRGB, which changes no pixel, or broken, or for another kind of colours. Of 12 megapixels,
-    a correction takes 260 ms in RGB, 620 ms in CMYK, and 10 ms in grey, which is a table of 256; decoding takes 85 ms.
+    a correction takes 260 ms in RGB, 620 ms in CMYK, next to nothing in grey (a table of 256), and decoding them 85 ms.
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
