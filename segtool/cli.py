@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -15,14 +15,30 @@ from segtool import __version__
 from segtool.card import DEFAULT_WEIGHTS
 from segtool.errors import SegtoolError, UsageError
 from segtool.options import (
+    MAX_PIXELS,
     NETWORK_SIZE,
+    STYLES,
     VAL_FRACTION,
+    VALUES,
+    Cleaning,
+    Engine,
     EvaluateOptions,
     MaskOptions,
     OverlayOptions,
+    Paint,
+    Predicting,
+    Running,
+    Sources,
     SynthOptions,
     TrainOptions,
+    WriteOptions,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segtool.report.notices import Show
+    from segtool.results import Written
 
 app = typer.Typer(
     name="segtool",
@@ -35,8 +51,6 @@ app = typer.Typer(
 )
 
 TRAIN = TrainOptions(data=(), run=Path())
-MASK = MaskOptions(inputs=(), output=Path())
-OVERLAY = OverlayOptions(inputs=(), output=Path())
 EVALUATE = EvaluateOptions(data=Path())
 SYNTH = SynthOptions(data=Path())
 
@@ -67,10 +81,42 @@ ValFraction = Annotated[
         show_default=f"{VAL_FRACTION}, or as trained",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Make everything again, replacing what is there.")]
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.")]
-# A string, not a Path, which would forget the slash that makes it a folder.
+Inputs = Annotated[
+    list[Path] | None, typer.Argument(metavar="INPUT", help="Pictures, and folders of pictures.", show_default=False)
+]
+# A text, not a Path, which would forget the slash that makes it a folder.
 Output = Annotated[str, typer.Argument(metavar="OUTPUT", help="A folder; for one picture also a file name.")]
+FilesFrom = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A list of pictures in place of INPUT, a line each; - is stdin.")
+]
+Nul = Annotated[bool, typer.Option("--null", "-0", help="The list has NUL between its entries, as from find -print0.")]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that a list is relative to and mirrored from.", show_default="the current")
+]
+KeepLargest = Annotated[bool, typer.Option("--keep-largest", help="Of each class, keep the largest region only.")]
+MinArea = Annotated[int, typer.Option(min=0, metavar="PIXELS", help="Remove regions smaller than this.")]
+FillHoles = Annotated[bool, typer.Option("--fill-holes", help="Fill background that a class encloses.")]
+Style = Annotated[str, typer.Option(metavar="|".join(STYLES), help="How overlays show the mask.")]
+Opacity = Annotated[float, typer.Option(min=0, max=1, help="How strongly colours cover; for dim, how dark it gets.")]
+Legend = Annotated[bool, typer.Option(help="Name the classes in overlays, where there are more than two.")]
+Tile = Annotated[
+    str, typer.Option(metavar="auto|off|PIXELS", help="Side of the tiles large pictures are seen in; auto: as trained.")
+]
+Tta = Annotated[bool, typer.Option("--tta", help="Predict the mirror image too and take the mean: twice the time.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|gpu|gpu:N", help="Where the network runs.")]
+RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="Refuse to run without a GPU.")]
+Force = Annotated[bool, typer.Option("--force", help="Make everything again, replacing what is there.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+FailedList = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the pictures that failed, as --files-from reads them.")
+]
+ShardOf = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts, the same ones every time.")
+]
+MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures before decoding them.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="A JSON line a picture on stdout, as each is finished.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line a picture on stderr.")]
 
 
 def _print_help(context: typer.Context, asked: bool) -> None:
@@ -100,14 +146,60 @@ def segtool(
 
 @app.command()
 def mask(
-    inputs: Inputs,
+    inputs: Inputs = None,
+    *,
     output: Output,
+    files_from: FilesFrom = None,
+    null: Nul = False,
+    root: Root = None,
+    shard: ShardOf = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     weights: Weights = DEFAULT_WEIGHTS,
-    threshold: Threshold = MASK.threshold,
-    batch_size: BatchSize = MASK.batch_size,
-    precision: Precision = MASK.precision,
+    threshold: Threshold = None,
+    tile: Tile = Predicting.tile,
+    tta: Tta = False,
+    keep_largest: KeepLargest = False,
+    min_area: MinArea = Cleaning.min_area,
+    fill_holes: FillHoles = False,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(VALUES),
+            help="What pixels hold: 0 and 255, palette index or id of the class, probability times 255 (of the "
+            "foreground, or the likeliest class), or as in the masks trained on.",
+            show_default="255 for two classes, else palette",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME,...", help="Only these classes, as one.", show_default="all")
+    ] = None,
+    overlays: Annotated[Path | None, typer.Option(metavar="DIR", help="Write overlays too, in the same pass.")] = None,
+    style: Style = Paint.style,
+    opacity: Opacity = Paint.opacity,
+    legend: Legend = Paint.legend,
+    cutouts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the objects cut out too, on transparent ground.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(metavar="COLOUR|FILE|blur", help="Ground for cutouts in place of transparency.")
+    ] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write probabilities too: float16 .npy at network size.")
+    ] = None,
+    coco: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all masks as COCO annotations (RLE) too.")
+    ] = None,
+    batch_size: BatchSize = Engine.batch_size,
+    precision: Precision = Engine.precision,
+    device: Device = Engine.device,
+    require_gpu: RequireGpu = False,
     force: Force = False,
+    dry_run: DryRun = False,
+    fail_fast: FailFast = False,
+    failed_list: FailedList = None,
+    json: JsonLines = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Writes a mask for every picture.
 
@@ -115,39 +207,75 @@ def mask(
     mirrored below OUTPUT. Two classes give 0 and 255; more give a palette PNG whose index is the class id. A second
     run makes only what is missing or changed; files in OUTPUT that segtool did not make are left alone.
 
+    One picture can go to a file, and - is stdin or stdout: segtool mask - - < photo.jpg > mask.png
+
     Example: segtool mask photos/ masks/
     """
+    from segtool.commands.mask import mask as run
+
+    sources = _sources(inputs or [], files_from, null, root, shard, max_pixels)
     options = MaskOptions(
-        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size,
-        precision=precision, force=force,
+        sources, Path(output), output.endswith(("/", os.sep)),
+        Predicting(weights, threshold, tile, tta), Cleaning(keep_largest, min_area, fill_holes),
+        Engine(batch_size, precision, device, require_gpu), Running(force, dry_run, fail_fast, failed_list),
+        values=values, only=_names("--only", only), overlays=overlays, paint=Paint(style, opacity, legend),
+        cutouts=cutouts, background=background, probabilities=probabilities, coco=coco,
     )  # fmt: skip
-    _write(options, quiet=quiet)
+    _show_written(run, options, quiet=quiet, verbose=verbose, json=json)
 
 
 @app.command()
 def overlay(
-    inputs: Inputs,
+    inputs: Inputs = None,
+    *,
     output: Output,
+    files_from: FilesFrom = None,
+    null: Nul = False,
+    root: Root = None,
+    shard: ShardOf = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Paint the masks in this folder, any tool's, and predict none.")
+    ] = None,
+    style: Style = Paint.style,
+    opacity: Opacity = Paint.opacity,
+    legend: Legend = Paint.legend,
     weights: Weights = DEFAULT_WEIGHTS,
-    threshold: Threshold = OVERLAY.threshold,
-    opacity: Annotated[float, typer.Option(min=0, max=1, help="How strongly the colour covers.")] = OVERLAY.opacity,
-    batch_size: BatchSize = OVERLAY.batch_size,
-    precision: Precision = OVERLAY.precision,
+    threshold: Threshold = None,
+    tile: Tile = Predicting.tile,
+    tta: Tta = False,
+    keep_largest: KeepLargest = False,
+    min_area: MinArea = Cleaning.min_area,
+    fill_holes: FillHoles = False,
+    batch_size: BatchSize = Engine.batch_size,
+    precision: Precision = Engine.precision,
+    device: Device = Engine.device,
+    require_gpu: RequireGpu = False,
     force: Force = False,
+    dry_run: DryRun = False,
+    fail_fast: FailFast = False,
+    failed_list: FailedList = None,
+    json: JsonLines = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Draws the predicted mask over every picture.
+    """Draws the mask over every picture.
 
-    Each class is tinted in its colour, the background left as it is. JPEGs give JPEGs (quality 92), all others PNGs.
-    Names, folders and second runs are as in `segtool mask`.
+    Each class is tinted in its colour, or outlined, the background left as it is or dimmed. JPEGs give JPEGs (quality
+    92), all others PNGs. Names, folders and second runs are as in `segtool mask`.
 
-    Example: segtool overlay photos/ overlays/ --opacity 0.4
+    Example: segtool overlay photos/ overlays/ --style contour
     """
+    from segtool.commands.overlay import overlay as run
+
+    sources = _sources(inputs or [], files_from, null, root, shard, max_pixels)
     options = OverlayOptions(
-        tuple(inputs), Path(output), _is_folder(output), weights=weights, threshold=threshold, batch_size=batch_size,
-        precision=precision, force=force, opacity=opacity,
+        sources, Path(output), output.endswith(("/", os.sep)),
+        Predicting(weights, threshold, tile, tta), Cleaning(keep_largest, min_area, fill_holes),
+        Engine(batch_size, precision, device, require_gpu), Running(force, dry_run, fail_fast, failed_list),
+        paint=Paint(style, opacity, legend), masks=masks,
     )  # fmt: skip
-    _write(options, quiet=quiet)
+    _show_written(run, options, quiet=quiet, verbose=verbose, json=json)
 
 
 @app.command()
@@ -240,7 +368,7 @@ def train(
     options = TrainOptions(
         data=tuple(data), run=folder, mix=_numbers("--mix", mix), mask_suffix=mask_suffix,
         val_fraction=TRAIN.val_fraction if val_fraction is None else val_fraction,
-        class_names=_names(class_names), name=name, terms=terms, init=init,
+        class_names=_names("--class-names", class_names), name=name, terms=terms, init=init,
         depth=depth, width=width, max_width=max_width, norm=norm, residual=residual, stem=stem,
         network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
         batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, patience=patience,
@@ -332,36 +460,47 @@ def main() -> None:
         sys.exit(1)
 
 
-def _write(options: MaskOptions, *, quiet: bool) -> None:
-    """Plans and runs `mask` or `overlay`; TensorFlow is imported only once it is clear that there is work."""
-    from segtool.plan import make_plan
+WriteOptionsT = TypeVar("WriteOptionsT", bound=WriteOptions)
+
+
+def _show_written(
+    run: "Callable[[WriteOptionsT, Show], Written]", options: WriteOptionsT, *, quiet: bool, verbose: bool, json: bool
+) -> None:
     from segtool.report.console import show_written
     from segtool.report.notices import Show
-    from segtool.results import Written
 
-    plan = make_plan(options)
-    if not plan.jobs:
-        result = Written(options.output, done=0, kept=plan.kept, seconds=0, failures=plan.left)
-    elif isinstance(options, OverlayOptions):
-        from segtool.commands.overlay import overlay as run_overlay
-
-        result = run_overlay(options, plan, Show(quiet))
-    else:
-        from segtool.commands.mask import mask as run_mask
-
-        result = run_mask(options, plan, Show(quiet))
-    show_written(result, kind=plan.wanted.kind, quiet=quiet)
+    if json and str(options.output) == "-":
+        raise UsageError("--json and OUTPUT - both want stdout: choose one.")
+    result = run(options, Show(quiet, verbose, json))
+    show_written(result, kind="overlay" if isinstance(options, OverlayOptions) else "mask", quiet=quiet)
     raise typer.Exit(result.exit_code)
 
 
-def _is_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep))
+def _sources(
+    inputs: list[Path], files_from: str | None, null: bool, root: Path | None, shard: str | None, max_pixels: int
+) -> Sources:
+    if inputs and files_from is not None:
+        raise UsageError(f"--files-from {files_from} and INPUT {inputs[0]} both say what to read: choose one.")
+    if not inputs and files_from is None:
+        raise UsageError("Nothing says what to read: name INPUT and then OUTPUT, or give a list by --files-from.")
+    if files_from is None and (null or root is not None):
+        raise UsageError(f"{'-0' if null else '--root'} is for lists: name one by --files-from.")
+    return Sources(tuple(inputs), files_from, null, root, _shard(shard), max_pixels)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"--shard {text} is not I/N with I from 1 to N, such as 1/4.")
+    return int(number), int(of)
+
+
+def _names(flag: str, text: str | None) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",")) if text else ()
     if "" in names or len(set(names)) != len(names):
-        raise UsageError(f"--class-names {text} needs names that differ, with commas between them.")
+        raise UsageError(f"{flag} {text} needs names that differ, with commas between them.")
     return names
 
 

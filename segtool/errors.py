@@ -5,6 +5,7 @@
     ├── DataError         1   a dataset that breaks the contract of images/ and masks/
     ├── ModelError        1   weights that cannot be used, or not for this
     ├── ImageError        1   one picture that cannot be read; ends that picture, not the run
+    ├── DeviceMemoryError 1   a batch that does not fit into the device; smaller ones may
     └── OutputError       1   the place to write to; ends the run at once
 
 A run that finished with files that failed exits with 3 (`results.EXIT_PARTIAL`), which is no exception.
@@ -37,3 +38,7 @@ class ImageError(SegtoolError):
 
 class OutputError(SegtoolError):
     """The output folder cannot be written, or what is there must not be."""
+
+
+class DeviceMemoryError(SegtoolError):
+    """A batch that does not fit into the memory of the device."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,10 @@ from pathlib import Path
 
 from segtool.errors import OutputError, SegtoolError
 
+RECORD = "segtool.jsonl"  # in an output folder: what was made from what (segtool.record)
 ONE_FILE_ONLY = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR))
+_HOST = socket.gethostname()
+_TEMPORARY = re.compile(r"\.segtool\.(?P<host>.+)\.(?P<pid>\d+)\.\d+\.tmp")
 _numbers = count()
 
 
@@ -23,7 +27,7 @@ def staged(path: Path, content: bytes) -> Iterator[Path]:
     """
     # Host and pid in the name: two machines may share the folder, and a crash must leave a name we can recognise.
     # The final name is not in it, which may be as long as names can be.
-    partial = path.with_name(f".segtool.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}.tmp")
+    partial = path.with_name(f".segtool.{_HOST}.{os.getpid()}.{next(_numbers)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
@@ -41,3 +45,28 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes `content` to `path`: a reader sees all of it or none. Raises OutputError."""
     with staged(path, content):
         pass
+
+
+def stale_files(folder: Path) -> Iterator[Path]:
+    """Yields the temporary files in `folder` that a process of this machine left behind when it was killed."""
+    try:
+        with os.scandir(folder) as listing:
+            names = [entry.name for entry in listing if entry.name.startswith(".segtool.")]
+    except OSError:  # not there yet
+        return
+    for name in names:
+        temporary = _TEMPORARY.fullmatch(name)
+        if temporary and temporary["host"] == _HOST and not _is_running(int(temporary["pid"])):
+            yield folder / name
+
+
+def _is_running(pid: int) -> bool:
+    if pid == os.getpid():  # in a container numbers come again: what is ours from now on is not there yet
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

@@ -6,6 +6,8 @@ from pathlib import Path
 from segtool.card import DEFAULT_WEIGHTS
 
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
+VALUES = ("255", "palette", "id", "soft", "source")
+STYLES = ("tint", "contour", "dim", "side-by-side")
 NETWORK_SIZE = 256  # of a network trained from nothing; --init has its own
 MAX_PIXELS = 179_000_000  # where Pillow would stop by itself; such a picture takes 1.3 GB while it is read
 
@@ -46,27 +48,123 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class MaskOptions:
-    """`segtool mask` and `segtool overlay`: pictures below `inputs` to files below `output`.
+class Sources:
+    """Which pictures: files and folders in `inputs`, or the list in `files_from` ("-" is stdin) of paths below `root`.
+
+    `nul` says that a list has NUL between its entries; `shard` (I, N) leaves all but the I-th of N parts.
+    """
+
+    inputs: tuple[Path, ...] = ()
+    files_from: str | None = None
+    nul: bool = False
+    root: Path | None = None
+    shard: tuple[int, int] | None = None
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What to tidy in a mask: keep each class' largest region only, drop regions below `min_area`, fill holes.
+
+    `min_area` is in pixels of the picture, not a share of it: a speck is a thing to look at and count, and the setting
+    means the same in a cropped picture.
+    """
+
+    keep_largest: bool = False
+    min_area: int = 0
+    fill_holes: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to do."""
+        return self.removes or self.fill_holes
+
+    @property
+    def removes(self) -> bool:
+        """Whether regions may be removed."""
+        return self.keep_largest or self.min_area > 1
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How an overlay looks; `opacity` in [0, 1] is how strongly colours cover, or how far `dim` darkens."""
+
+    style: str = "tint"
+    opacity: float = 0.5
+    legend: bool = True
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the network runs, which shapes nothing but time: see `Predicting` for what shapes the masks."""
+
+    batch_size: int = 8
+    precision: str = "auto"
+    device: str = "auto"
+    require_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """What shapes the prediction: `threshold` (None: the card's), `tile` ("auto", "off", or the side of a tile in
+    picture pixels), `tta` (the mean with the mirror image's).
+    """
+
+    weights: str = DEFAULT_WEIGHTS
+    threshold: float | None = None
+    tile: str = "auto"
+    tta: bool = False
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a run over many files behaves: what it replaces, when it stops, what it lists."""
+
+    force: bool = False
+    dry_run: bool = False
+    fail_fast: bool = False
+    failed_list: Path | None = None
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What `segtool mask` and `segtool overlay` share: pictures to files below `output`.
 
     `output_is_folder` says that OUTPUT ended in a slash, which a Path forgets.
     """
 
-    inputs: tuple[Path, ...]
+    sources: Sources
     output: Path
     output_is_folder: bool = False
-    weights: str = DEFAULT_WEIGHTS
-    threshold: float | None = None
-    batch_size: int = 8
-    precision: str = "auto"
-    force: bool = False
+    predicting: Predicting = Predicting()
+    cleaning: Cleaning = Cleaning()
+    engine: Engine = Engine()
+    running: Running = Running()
 
 
 @dataclass(frozen=True)
-class OverlayOptions(MaskOptions):
-    """`segtool overlay`: as `mask`, with how strongly the class colours cover the picture, in [0, 1]."""
+class MaskOptions(WriteOptions):
+    """`segtool mask`: `values` as in VALUES (None: 255 for two classes, else palette), of the classes in `only` as one.
 
-    opacity: float = 0.5
+    The folders `overlays`, `cutouts` and `probabilities` and the file `coco` are written in the same pass.
+    """
+
+    values: str | None = None
+    only: tuple[str, ...] = ()
+    overlays: Path | None = None
+    paint: Paint = Paint()
+    cutouts: Path | None = None
+    background: str | None = None
+    probabilities: Path | None = None
+    coco: Path | None = None
+
+
+@dataclass(frozen=True)
+class OverlayOptions(WriteOptions):
+    """`segtool overlay`: predicted, or painted from the masks below the folder `masks`."""
+
+    paint: Paint = Paint()
+    masks: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -1,143 +1,259 @@
-"""From planned jobs to files on disk and lines in the record: the one stream behind `mask` and `overlay`."""
+"""The run behind `mask` and `overlay`: find, lock, plan, then from jobs to files on disk and lines in the record."""
 
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import cv2
 
-from segtool.card import Card
-from segtool.errors import ImageError
+from segtool.errors import ImageError, OutputError
 from segtool.files import staged
 from segtool.imaging.codec import Pixels, read_image
-from segtool.imaging.geometry import confidence, to_mask
-from segtool.options import MaskOptions
-from segtool.pipeline import Predicted, Predictor, predicted
-from segtool.plan import Job, Plan
-from segtool.record import RecordWriter, Stamp
+from segtool.kinds import wanted_of
+from segtool.options import WriteOptions
+from segtool.plan import Job, Plan, find_pictures, is_single, make_plan, plan_single, settings_of, target_folders
+from segtool.record import Records, RecordWriter, Stamp, clear_leftovers, read_records, recorded_path
+from segtool.rendering import Picture, Render
 from segtool.report.notices import Show
 from segtool.results import Written
+from segtool.segmentation import Mask, Segmented, Segmenter
+from segtool.sources import STDIN
 from segtool.streaming import FailureLog, Interrupt, caught, ordered_map
 
-Encode = Callable[[Job, Pixels], bytes]  # the job and its mask of class indices, (H, W) uint8, to the file's content
-ENCODE_WINDOW = 8
+WRITE_WINDOW = 8  # masks made and written beside the network
+Start = Callable[[Plan], tuple[Segmenter, Mapping[str, Render]]]
+Lists = Callable[[Plan, FailureLog], Mapping[str, tuple[Path, bytes]]]  # by kind: files about the whole run
+FAILED_LIST = "failed-list"
+
+
+def _no_lists(plan: Plan, failures: FailureLog) -> dict[str, tuple[Path, bytes]]:
+    return {}
 
 
 def write_outputs(
-    plan: Plan, options: MaskOptions, *, encode: Encode, predictor: Predictor, show: Show
-) -> Written:  # fmt: skip
-    """Predicts every job of `plan`, writes what `encode` makes of it, and records it.
+    options: WriteOptions, show: Show, *, start: Start, lists: Lists = _no_lists, listed: tuple[Path, ...] = ()
+) -> Written:
+    """Does what `options` ask for. `start` brings the network and the renderers, once it is clear that there is work;
+    `lists` what is to be written to the files `listed` about all masks, once they are there.
 
-    One bad picture is noted and passed over. Raises OutputError when the output cannot be written: nothing half-written
-    is left, and all finished files are recorded.
+    One bad picture is noted and passed over. Raises UsageError, ModelError or SegtoolError before any work, and
+    OutputError when the output cannot be written: nothing half-written is left, and all finished files are recorded.
     """
-    card, wanted = predictor.card, plan.wanted
-    show.notice(
-        f"{predictor.device}, {predictor.precision}, batches of {options.batch_size}, weights {card.name}"
-        f"{': ' + card.licence if card.licence else ''}"
-    )
-    started = time.monotonic()
-    failures = FailureLog()
-    for what, why in plan.left:
-        failures.add(what, why)
-    begun: dict[Job, tuple[float, Stamp]] = {}
-    threshold = card.threshold if options.threshold is None else options.threshold
-    done = 0
+    wanted = wanted_of(options)
+    failed_list = options.running.failed_list
+    listed = (*listed, failed_list) if failed_list else listed
+    if is_single(options):
+        _refuse_foreign(listed, options, Records())
+        run = _Run(plan_single(options, wanted), options, None, show)
+        return _carry_out(run, start, lists)
+    found = find_pictures(options, wanted)
+    if options.running.dry_run:
+        return _tell_plan(make_plan(options, wanted, found, read_records(options.output)), options, show)
+    with RecordWriter(options.output, options.sources.shard) as record:
+        records = read_records(options.output)
+        plan = make_plan(options, wanted, found, records)
+        if clear_leftovers(target_folders(plan), options.output, records):
+            plan = make_plan(options, wanted, found, records)  # what a killed run had finished has its name now
+        _refuse_foreign(listed, options, records)
+        return _carry_out(_Run(plan, options, record, show), start, lists)
 
-    def read(job: Job) -> Pixels:
+
+@dataclass
+class _Run:
+    """One run while it lasts: where its lines go, what failed, what was begun when."""
+
+    plan: Plan
+    options: WriteOptions
+    record: RecordWriter | None
+    show: Show
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0
+    failed: list[str] = field(default_factory=list)
+    begun: dict[str, tuple[float, Stamp]] = field(default_factory=dict)
+    failures: FailureLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.failures = FailureLog(tell=self._tell_failure)
+
+    def _tell_failure(self, what: Any, why: str) -> None:
+        line = {"input": str(what), "status": "failed", "error": why, "outputs": {}, "at": _now()}
+        real = what.real if isinstance(what, Job) else str(what)
+        self.failed.append(real)
+        if self.record:
+            self.record.append({**line, "input": real})
+        self.show.line(line)
+
+    def read(self, job: Job) -> Pixels:
+        if job.path == STDIN:
+            return read_image(_stdin(), max_pixels=self.options.sources.max_pixels)
         try:
-            begun[job] = time.monotonic(), Stamp.of(job.source)  # before reading: a change in between is then noticed
+            # The stamp before the pixels: a change in between is then noticed by the next run.
+            self.begun[job.real] = time.monotonic(), Stamp.of(job.path)
         except OSError as error:
-            raise ImageError(f"{job.source} cannot be read: {error.strerror}.") from error
-        return read_image(job.source)
+            raise ImageError(f"{job} cannot be read: {error.strerror}.") from error
+        return read_image(Path(job.path), max_pixels=self.options.sources.max_pixels, notice=self.show.notice)
 
-    def source_of(item: Predicted[Job]) -> object:
-        return item.source.source
+    def result(self, interrupted: int = 0) -> Written:
+        return Written(
+            output=self.options.output, done=self.done, kept=len(self.plan.kept),
+            seconds=time.monotonic() - self.started, failures=tuple(self.failures.failures), interrupted=interrupted,
+        )  # fmt: skip
 
-    def finish(item: Predicted[Job]) -> bool:
-        job = item.source
-        mask = to_mask(item.probability, *item.size, threshold=threshold)
-        with staged(job.target, encode(job, mask)) as partial:
-            # Recorded before the rename: killed between the two, the file is missing and is made again; the other way
-            # round it would lie there unrecorded, like a stranger's.
-            if record:
-                begin, source = begun.pop(job)
-                made = Stamp.of(partial)
-                record.append(
-                    {
-                        **_file_line(job, source),
-                        "status": "done",
-                        "error": None,
-                        "outputs": {wanted.kind: _output_line(job, plan, made)},
-                        **_mask_line(item, mask, card),
-                        "seconds": round(time.monotonic() - begin, 4),
-                        "weights": wanted.weights,
-                        "precision": predictor.precision,
-                        "at": _now(),
-                    }
-                )
+
+def _carry_out(run: _Run, start: Start, lists: Lists) -> Written:
+    plan, running = run.plan, run.options.running
+    for line in _lines_before(plan, run.failures):
+        run.show.line(line)
+    interrupted = 0
+    if plan.jobs and not (running.fail_fast and run.failures.failures):
+        segmenter, renders = start(plan)
+        run.show.notice(segmenter.notice)
+        run.started = time.monotonic()  # how fast is said without the start of TensorFlow
+        interrupted = _stream(run, segmenter, renders)
+    if not interrupted:
+        for kind, (path, content) in lists(plan, run.failures).items():
+            _write_list(run, kind, path, content)
+    if running.failed_list:
+        end = b"\0" if run.options.sources.nul else b"\n"
+        _write_list(run, FAILED_LIST, running.failed_list, b"".join(os.fsencode(real) + end for real in run.failed))
+    return run.result(interrupted)
+
+
+def _write_list(run: _Run, kind: str, path: Path, content: bytes) -> None:
+    """Writes a file about the whole run, and records it, so that the next run knows it for ours."""
+    with staged(path, content) as partial:
+        if run.record:
+            stamp = Stamp.of(partial)
+            size = {"size": stamp.size, "mtime_ns": stamp.mtime_ns}
+            output = {"path": recorded_path(path, run.options.output), "settings": "", **size}
+            run.record.append({"input": None, "status": "done", "outputs": {kind: output}, "weights": "", **size})
+
+
+def _refuse_foreign(listed: Iterable[Path], options: WriteOptions, records: Records) -> None:
+    """Raises OutputError when a file about the whole run is there already, and is not as segtool left it."""
+    for path in listed:
+        if path.exists() and not options.running.force:
+            known = path.is_file() and records.made(recorded_path(path, options.output), Stamp.of(path))
+            if not known:
+                raise OutputError(f"{path} is there already and is not as segtool left it: --force replaces it.")
+
+
+def _stream(run: _Run, segmenter: Segmenter, renders: Mapping[str, Render]) -> int:
+    """Writes every job; returns 130 or 143 when it was interrupted, else 0."""
+
+    def finish(item: Segmented) -> bool:
+        mask = item.mask()
+        _write(run, item.job, mask, segmenter, renders)
         return True
 
+    def goes_on(_: Job) -> bool:
+        return not (run.options.running.fail_fast and run.failures.failures)
+
     with (
-        RecordWriter(plan.root) if plan.root else nullcontext() as record,
         ThreadPoolExecutor() as pool,
         Interrupt() as interrupt,
-        show.progress(wanted.kind, len(plan.jobs), "picture") as bar,
+        run.show.progress(run.plan.wanted.kinds[0].name, len(run.plan.jobs), "picture") as bar,
     ):
-        stream = predicted(
-            interrupt.until(plan.jobs), read=read, predictor=predictor, batch_size=options.batch_size,
-            executor=pool, failures=failures, name=lambda job: job.source,
-        )  # fmt: skip
-        safe = caught(finish, failures, name=source_of)
-        for finished in ordered_map(safe, stream, pool, window=ENCODE_WINDOW):
-            done += bool(finished)
+        jobs = takewhile(goes_on, interrupt.until(run.plan.jobs))
+        masks = segmenter.stream(jobs, run.read, pool, run.failures)
+        safe = caught(finish, run.failures, name=lambda item: item.job)
+        for finished in ordered_map(safe, masks, pool, window=WRITE_WINDOW):
+            run.done += bool(finished)
             bar.update()
-        for source, error in failures.failures[len(plan.left) :]:
-            if record:
-                record.append(
-                    {
-                        "input": str(Path(source).resolve()),
-                        "status": "failed",
-                        "error": error,
-                        "outputs": {},
-                        "at": _now(),
-                    }
-                )
-    return Written(
-        output=options.output, done=done, kept=plan.kept, seconds=time.monotonic() - started,
-        failures=tuple(failures.failures), interrupted=interrupt.exit_code,
-    )  # fmt: skip
+    return interrupt.exit_code
 
 
-def _file_line(job: Job, stamp: Stamp) -> dict[str, Any]:
-    return {"input": str(job.source.resolve()), "size": stamp.size, "mtime_ns": stamp.mtime_ns}
+def _write(run: _Run, job: Job, mask: Mask, segmenter: Segmenter, renders: Mapping[str, Render]) -> None:
+    """Writes all outputs of one picture under their names, or none, and one line into the record."""
+    if run.record:
+        run.record.check()  # writing would make a lost folder anew
+    picture = Picture(job, mask, run.read)
+    made: dict[str, Stamp] = {}
+    with ExitStack() as stack:
+        for kind, target in job.targets.items():
+            content = renders[kind](picture)
+            if target == STDIN:
+                sys.stdout.buffer.write(content)
+                sys.stdout.buffer.flush()
+                continue
+            made[kind] = Stamp.of(stack.enter_context(staged(Path(target), content)))
+        line = {"input": str(job), "status": "done", "error": None} | _mask_line(mask, segmenter)
+        if run.record:
+            # Recorded before the rename: killed between the two, the next run finds the temporary file by its stamp.
+            # The other way round the file would lie there unrecorded, like a stranger's.
+            run.record.append(line | _record_line(run, job, made, segmenter))
+    run.show.line(line | {"outputs": dict(job.targets)})
 
 
-def _output_line(job: Job, plan: Plan, stamp: Stamp) -> dict[str, Any]:
-    path = job.target.relative_to(plan.root or "").as_posix()
-    return {"path": path, "settings": plan.wanted.settings, "size": stamp.size, "mtime_ns": stamp.mtime_ns}
-
-
-def _mask_line(item: Predicted[Job], mask: Pixels, card: Card) -> dict[str, Any]:
-    height, width = item.size
-    return {
-        "width": width,
-        "height": height,
-        "foreground": _foreground(mask, card),
-        "confidence": round(confidence(item.probability), 6),
+def _record_line(run: _Run, job: Job, made: Mapping[str, Stamp], segmenter: Segmenter) -> dict[str, Any]:
+    begin, source = run.begun.pop(job.real)
+    kinds = {kind.name: kind for kind in run.plan.wanted.kinds}
+    outputs = {
+        name: {
+            "path": recorded_path(Path(job.targets[name]), run.options.output),
+            "settings": settings_of(kinds[name], job.mask),
+            "size": stamp.size,
+            "mtime_ns": stamp.mtime_ns,
+        }
+        for name, stamp in made.items()
     }
+    return {
+        "input": job.real, "outputs": outputs, "size": source.size, "mtime_ns": source.mtime_ns,
+        "seconds": round(time.monotonic() - begin, 4), "weights": run.plan.wanted.weights_hash,
+        "precision": segmenter.precision, "at": _now(),
+    }  # fmt: skip
 
 
-def _foreground(mask: Pixels, card: Card) -> Any:
+def _mask_line(mask: Mask, segmenter: Segmenter) -> dict[str, Any]:
+    height, width = mask.indices.shape
+    confidence = None if mask.confidence is None else round(mask.confidence, 6)
+    return {"width": width, "height": height, "foreground": _foreground(mask, segmenter), "confidence": confidence}
+
+
+def _foreground(mask: Mask, segmenter: Segmenter) -> Any:
     """Returns the share of foreground pixels, or of each class by name when there are more than two."""
-    shares = np.bincount(mask.ravel(), minlength=len(card.classes)) / mask.size
-    if card.binary:
-        return round(float(shares[1]), 6)
-    return {c.name: round(float(share), 6) for c, share in zip(card.classes, shares, strict=True)}
+    size = mask.indices.size
+    if segmenter.binary:
+        return round(cv2.countNonZero(mask.indices) / size, 6)
+    count = len(segmenter.classes)
+    shares = cv2.calcHist([mask.indices], [0], None, [count], (0.0, float(count))).ravel() / size
+    return {c.name: round(float(share), 6) for c, share in zip(segmenter.classes, shares, strict=True)}
+
+
+def _lines_before(plan: Plan, failures: FailureLog) -> Iterator[dict[str, Any]]:
+    """Yields a line for each picture that needs no work; those left alone or refused go to `failures` as well."""
+    for job in plan.kept:
+        yield {"input": str(job), "status": "kept", "error": None, "outputs": dict(job.targets)}
+    for job, why in plan.left:
+        for target in job.targets.values():
+            failures.failures.append((target, why))  # no failure of the picture: the record keeps its line
+        yield {"input": str(job), "status": "left", "error": why, "outputs": dict(job.targets)}
+    for entry in plan.refused:
+        failures.add(entry.path, entry.reason)
+
+
+def _tell_plan(plan: Plan, options: WriteOptions, show: Show) -> Written:
+    """Prints what a run would do, a line a picture."""
+    failures = FailureLog()
+    lines = [{"input": str(job), "status": "planned", "error": None, "outputs": dict(job.targets)} for job in plan.jobs]
+    for line in (*lines, *_lines_before(plan, failures)):
+        show.planned(line)
+    return Written(options.output, done=0, kept=len(plan.kept), seconds=0.0, failures=tuple(failures.failures),
+                   planned=len(plan.jobs))  # fmt: skip
+
+
+@cache
+def _stdin() -> bytes:
+    return sys.stdin.buffer.read()  # once: an overlay needs its picture twice
 
 
 def _now() -> str:

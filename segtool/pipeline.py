@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from segtool.card import Card
+from segtool.errors import DeviceMemoryError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability, network_shape, to_network
 from segtool.streaming import FailureLog, caught, grouped, ordered_map
@@ -19,6 +20,7 @@ Predict = Callable[[Pixels], Probability]  # (B, h, w, 3) uint8 -> (B, h, w, C) 
 WINDOW = 16  # pictures decoded ahead of the network; beside them at most a batch a network shape waits
 
 T = TypeVar("T")
+Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,34 @@ def predicted(
         probabilities = predictor.predict(np.stack([image for _, _, image in batch]))
         for (source, size, _), probability in zip(batch, probabilities, strict=True):
             yield Predicted(source, size, probability)
+
+
+def halving(predict: Predict, tell: Tell) -> Predict:
+    """Returns `predict` that makes a batch which does not fit smaller, down to one picture, and keeps to that size.
+
+    `tell` hears it once. Raises DeviceMemoryError when one picture alone does not fit.
+    """
+    most: int | None = None
+
+    def halved(batch: Pixels) -> Probability:
+        nonlocal most
+        parts: list[Probability] = []
+        begin = 0
+        while begin < len(batch):
+            part = batch[begin : begin + (most or len(batch))]
+            try:
+                parts.append(predict(part))
+            except DeviceMemoryError:
+                if len(part) == 1:
+                    raise DeviceMemoryError(
+                        f"The device has no memory for one picture of {part.shape[2]}×{part.shape[1]}: "
+                        "use --device cpu, or --tile with smaller tiles."
+                    ) from None
+                if most is None:
+                    tell(f"The device has no memory for batches of {len(part)}: they are made smaller.")
+                most = len(part) // 2
+            else:
+                begin += len(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return halved

@@ -1,190 +1,252 @@
-"""From inputs to jobs: find the pictures, mirror their names, settle collisions, leave out what is done.
+"""From pictures to jobs: settle names, refuse what cannot work, leave out what is done.
 
 All of it happens before TensorFlow is imported, so that what cannot work fails at once.
 """
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from segtool.card import find_weights, read_card
-from segtool.data.layout import IMAGE_SUFFIXES, find_images
+from segtool.data.layout import IMAGE_SUFFIXES, MASK_SUFFIXES, image_names
 from segtool.errors import OutputError, SegtoolError, UsageError
-from segtool.options import MaskOptions, OverlayOptions
-from segtool.record import Records, Stamp, read_records
+from segtool.kinds import MASK, Kind, Wanted, digest_of
+from segtool.options import OverlayOptions, WriteOptions
+from segtool.record import Entry, Records, Stamp, read_records, recorded_path
+from segtool.sources import STDIN, Refused, Source, find_sources, in_shard
+
+LEFT_ALONE = "is there already and is not as segtool left it; --force replaces it"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture and the file to make of it, which is a PNG, or an overlay in the format of its picture."""
+    """One picture and the files to make of it, by kind; `mask` is the mask made before, for painting.
 
-    source: Path
-    target: Path
+    `path` is as a person would type it, `real` as the record knows it.
+    """
 
+    path: str
+    real: str
+    targets: Mapping[str, str]  # text, as in `sources`: a Path an output doubled the time to plan
+    mask: Path | None = None
 
-@dataclass(frozen=True)
-class Wanted:
-    """What makes an existing output still good: the sha256 of the weights, and a hash of the settings that shape it."""
-
-    kind: str
-    weights: str
-    settings: str
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do: `jobs` to do, `kept` outputs that are good already, and what was `left` alone and why.
+    """What a run will do: `jobs` to do, those `kept` because their outputs are good, outputs `left` alone and why.
 
-    `root` is the folder that holds the record, None for a single output file.
+    `root` is the folder that holds the record, None for a single file. `refused` are entries of a list that cannot be
+    pictures of this run.
     """
 
     root: Path | None
-    weights: Path
     wanted: Wanted
     jobs: tuple[Job, ...]
-    kept: int
-    left: tuple[tuple[str, str], ...] = ()
+    kept: tuple[Job, ...] = ()
+    left: tuple[tuple[Job, str], ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
-def make_plan(options: MaskOptions) -> Plan:
-    """Returns the plan for `options`.
+@dataclass(frozen=True)
+class Found:
+    """The pictures of a run, before anything is known of its outputs."""
 
-    Raises UsageError, ModelError or SegtoolError when inputs or weights are missing, no picture is found, or input and
-    output are one place.
-    """
-    for given in options.inputs:
-        if not given.exists():
-            raise UsageError(f"There is no file or folder {given}.")
-    weights = find_weights(options.weights)
-    wanted = _wanted(options, weights)
-    if _is_single_file(options):
-        (source,), target = options.inputs, options.output
-        if target.suffix.lower() != target_suffix(target, wanted.kind):
-            raise UsageError(f"{target} is no name for a {wanted.kind}, which is a PNG: end it in .png.")
-        if target.exists() and source.samefile(target):
-            raise UsageError(f"{target} is input and output at once: name another output.")
-        if target.exists() and not options.force:
-            raise OutputError(f"{target} exists already: give another name, or --force to replace it.")
-        return Plan(None, weights, wanted, (Job(source, target),), 0)
+    pictures: tuple[Source, ...]
+    refused: tuple[Refused, ...] = field(default=())
 
+
+def find_pictures(options: WriteOptions, wanted: Wanted) -> Found:
+    """Returns the pictures `options` name, each once. Raises UsageError or SegtoolError, also when there are none."""
     root = options.output
     if root.exists() and not root.is_dir():
         raise UsageError(f"OUTPUT {root} is a file: name a folder.")
     if root.suffix.lower() in IMAGE_SUFFIXES and not root.exists() and not options.output_is_folder:
         raise UsageError(f"OUTPUT {root} would be a folder: name a file for one picture only, or end it in a slash.")
-    named = list(dict.fromkeys(_mirrored(options.inputs, root)))  # a picture given twice is made once
-    if not named:
-        raise SegtoolError(f"There are no pictures in {', '.join(map(str, options.inputs))}.")
-    pictures = {source.resolve() for source, _ in named}
-    records = read_records(root)
+    outputs = frozenset(os.path.realpath(kind.folder) for kind in wanted.kinds)
+    if len(outputs) < len(wanted.kinds):
+        raise UsageError(f"Two kinds of output share a folder: {', '.join(str(k.folder) for k in wanted.kinds)}.")
+    masks = [os.path.realpath(options.masks)] if isinstance(options, OverlayOptions) and options.masks else []
+    found = list(find_sources(options.sources, skip=outputs.union(masks)))
+    pictures = {s.real: s for s in reversed(found) if isinstance(s, Source)}  # a picture given twice is made once
+    refused = tuple(s for s in found if isinstance(s, Refused))
+    if not pictures and not refused:
+        asked = options.sources
+        where = asked.files_from if asked.files_from is not None else ", ".join(map(str, asked.inputs))
+        raise SegtoolError(f"There are no pictures in {where}.")
+    return Found(tuple(reversed(pictures.values())), refused)
+
+
+def make_plan(options: WriteOptions, wanted: Wanted, found: Found, records: Records) -> Plan:
+    """Returns the plan for the pictures `found`, given what is on record.
+
+    Raises UsageError when names cannot be settled or a picture would be replaced.
+    """
+    names = [_settle(found.pictures, kind, records, options.output) for kind in wanted.kinds]
+    places = [(kind, os.path.join(kind.folder, ""), _inside(kind, options.output)) for kind in wanted.kinds]
+    pictures = {picture.real for picture in found.pictures}
+    masks = _masks_by_picture(options, found.pictures)
     jobs: list[Job] = []
-    left: list[tuple[str, str]] = []
-    kept = 0
-    for source, relative in _settle(named, wanted.kind, records):
-        job = Job(source, root / relative)
-        verdict = _judge(job, relative, records, wanted)
-        if verdict == "kept" and not options.force:
-            kept += 1
-        elif verdict == "foreign" and not options.force:
-            left.append((str(job.target), "is there already and is not as segtool left it; --force replaces it"))
-        else:
-            if verdict != "new" and job.target.resolve() in pictures:
-                raise UsageError(f"{job.target} is input and output at once: name another output.")
-            jobs.append(job)
-    return Plan(root, weights, wanted, tuple(jobs), kept, tuple(left))
-
-
-def _wanted(options: MaskOptions, weights: Path) -> Wanted:
-    card = read_card(weights)
-    shaping: dict[str, float] = {}
-    if card.binary:
-        shaping["threshold"] = card.threshold if options.threshold is None else options.threshold
-    if isinstance(options, OverlayOptions):
-        shaping["opacity"] = options.opacity
-    return Wanted(
-        kind="overlay" if isinstance(options, OverlayOptions) else "mask",
-        weights=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        settings=hashlib.sha256(repr(sorted(shaping.items())).encode()).hexdigest()[:16],
-    )
-
-
-def _is_single_file(options: MaskOptions) -> bool:
-    one_file = len(options.inputs) == 1 and options.inputs[0].is_file()
-    return one_file and options.output.suffix != "" and not options.output.is_dir() and not options.output_is_folder
-
-
-def _mirrored(inputs: Iterable[Path], root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields each picture with its path relative to OUTPUT, still with its own suffix."""
-    prefixes = _prefixes({path: path.resolve() for path in inputs if path.is_dir()})
-    output = root.resolve()
-    for given in inputs:
-        if given.is_file():
-            yield given, Path(given.name)
+    kept: list[Job] = []
+    left: list[tuple[Job, str]] = []
+    refused = list(found.refused)
+    for index, picture in enumerate(found.pictures):
+        if not in_shard(picture.relative, options.sources.shard):
             continue
-        if given.resolve() == output:
-            raise UsageError(f"{given} is input and output at once: name another folder for the output.")
-        for source in find_images(given, skip=output):
-            yield source, prefixes[given] / source.relative_to(given)
+        mask = masks.get(picture.relative) if masks is not None else None
+        if masks is not None and mask is None:
+            refused.append(Refused(picture.path, f"{picture.path} has no mask of its name."))
+            continue
+        todo: dict[str, str] = {}
+        good: dict[str, str] = {}
+        for (kind, folder, inside), of_kind in zip(places, names, strict=True):
+            target = folder + of_kind[index]
+            verdict = _judge(picture, target, records.by_output.get(inside + of_kind[index], ()), kind, wanted, mask)
+            if verdict == "kept" and not options.running.force:
+                good[kind.name] = target
+            elif verdict == "foreign" and not options.running.force:
+                left.append((Job(picture.path, picture.real, {kind.name: target}), LEFT_ALONE))
+            else:
+                if verdict != "new" and os.path.realpath(target) in pictures:
+                    raise UsageError(f"{target} is input and output at once: name another output.")
+                todo[kind.name] = target
+        if todo:
+            jobs.append(Job(picture.path, picture.real, todo, mask))
+        elif good:
+            kept.append(Job(picture.path, picture.real, good, mask))
+    return Plan(options.output, wanted, tuple(jobs), tuple(kept), tuple(left), tuple(refused))
 
 
-def _prefixes(folders: dict[Path, Path]) -> dict[Path, Path]:
-    """Returns where below OUTPUT each input folder (given: resolved) is mirrored.
+def is_single(options: WriteOptions) -> bool:
+    """Returns whether one picture goes to one file or stream, without a record."""
+    asked, output = options.sources, options.output
+    if str(output) == STDIN or asked.inputs == (Path(STDIN),):
+        return True
+    one_file = asked.files_from is None and len(asked.inputs) == 1 and asked.inputs[0].is_file()
+    return one_file and output.suffix != "" and not output.is_dir() and not options.output_is_folder
 
-    One as it is; several each below their own name, as `cp -r` does, or where names repeat, below their path from the
-    folder that holds them all.
+
+def plan_single(options: WriteOptions, wanted: Wanted) -> Plan:
+    """Returns the plan for one picture to one file; `-` is stdin or stdout. Raises UsageError or OutputError."""
+    kind, target = wanted.kinds[0], options.output
+    if len(options.sources.inputs) != 1 or options.sources.files_from is not None or len(wanted.kinds) > 1:
+        raise UsageError(f"{target} holds one output of one picture: name a folder as OUTPUT for more.")
+    (source,) = options.sources.inputs
+    if str(source) != STDIN and not source.exists():
+        raise UsageError(f"There is no file or folder {source}.")
+    if str(target) != STDIN:
+        if target.is_dir() or options.output_is_folder or not target.suffix:
+            raise UsageError(f"OUTPUT {target} is a folder: a picture from stdin has no name there, so name a file.")
+        if target.suffix.lower() != kind.suffix_for(target.suffix).lower():
+            raise UsageError(f"{target} is no name for a {kind.name}, which is a PNG: end it in .png.")
+        if target.exists() and str(source) != STDIN and source.samefile(target):
+            raise UsageError(f"{target} is input and output at once: name another output.")
+        if target.exists() and not options.running.force:
+            raise OutputError(f"{target} exists already: give another name, or --force to replace it.")
+    if wanted.weights is None:
+        raise UsageError("--masks is for folders: name a folder as OUTPUT.")
+    return Plan(None, wanted, (Job(str(source), str(source), {kind.name: str(target)}),))
+
+
+def target_folders(plan: Plan) -> set[Path]:
+    """Returns the folders that outputs of `plan` lie in."""
+    return {
+        Path(folder)
+        for folder in {os.path.dirname(t) for job in (*plan.jobs, *plan.kept) for t in job.targets.values()}
+    }
+
+
+def _settle(pictures: Sequence[Source], kind: Kind, records: Records, root: Path) -> list[str]:
+    """Returns the path below the kind's folder for each picture: `a.jpg` gives `a.png`; of two that want one name, the
+    one the record (else the order) gave it keeps it, and the other gets its full name and the suffix.
     """
-    if len(folders) == 1:
-        return dict.fromkeys(folders, Path())
-    if len({real.name for real in folders.values()}) == len(folders):
-        return {given: Path(real.name) for given, real in folders.items()}
-    parent = os.path.commonpath([real.parent for real in folders.values()]) if folders else ""
-    return {given: real.relative_to(parent) for given, real in folders.items()}
+    inside = _inside(kind, root)
+    short: list[str] = []
+    full: list[str] = []
+    owners: dict[str, int] = {}
+    for index, picture in enumerate(pictures):
+        stem, source_suffix = os.path.splitext(picture.relative)
+        suffix = kind.suffix_for(source_suffix)
+        short.append(stem + suffix)
+        full.append(picture.relative + suffix)
+        key = short[-1].casefold()  # names that differ only in case are one file on many disks
+        if key not in owners or records.owner(inside + short[-1]) == picture.real:
+            owners[key] = index
+
+    def belongs_to_another(name: str, picture: Source) -> bool:
+        owner = records.owner(inside + name)
+        return owner is not None and owner != picture.real and os.path.exists(owner)
+
+    taken: dict[str, Source] = {}
+    names: list[str] = []
+    for index, picture in enumerate(pictures):
+        name = short[index]
+        if owners[name.casefold()] != index or (records.by_output and belongs_to_another(name, picture)):
+            name = full[index]
+        other = taken.setdefault(name.casefold(), picture)
+        if other is not picture:
+            raise UsageError(f"{other.path} and {picture.path} both want the output {name}: rename one of them.")
+        names.append(name)
+    return names
 
 
-def target_suffix(source: Path, kind: str) -> str:
-    """Returns the suffix of the output: PNG, but JPEG for overlays of JPEGs."""
-    return source.suffix if kind == "overlay" and source.suffix.lower() in (".jpg", ".jpeg") else ".png"
+def _inside(kind: Kind, root: Path) -> str:
+    """Returns what the record puts before the names in the folder of a kind."""
+    return recorded_path(kind.folder / "x", root)[:-1]
 
 
-def _settle(named: list[tuple[Path, Path]], kind: str, records: Records) -> Iterator[tuple[Path, Path]]:
-    """Yields each source with its output path: `a.jpg` gives `a.png`; of two that want one name, the one the record
-    (else the order) gave it keeps it, and the other gets its full name and the suffix.
-    """
-
-    def short(relative: Path, source: Path) -> Path:
-        return relative.with_suffix(target_suffix(source, kind))
-
-    def belongs_to_another(target: Path, source: Path) -> bool:
-        owner = records.owner(target)
-        return owner is not None and owner != str(source.resolve()) and Path(owner).exists()
-
-    # Names that differ only in case are one file on many disks.
-    owners: dict[str, Path] = {}
-    for source, relative in sorted(named, key=lambda n: records.owner(short(n[1], n[0])) != str(n[0].resolve())):
-        owners.setdefault(str(short(relative, source)).casefold(), source)
-    taken: dict[str, Path] = {}
-    for source, relative in named:
-        target = short(relative, source)
-        if owners[str(target).casefold()] != source or belongs_to_another(target, source):
-            target = relative.with_name(relative.name + target_suffix(source, kind))
-        other = taken.setdefault(str(target).casefold(), source)
-        if other != source:
-            raise UsageError(f"{other} and {source} both want the output {target}: rename one of them.")
-        yield source, target
-
-
-def _judge(job: Job, relative: Path, records: Records, wanted: Wanted) -> str:
+def _judge(
+    picture: Source, target: str, history: Sequence[Entry], kind: Kind, wanted: Wanted, mask: Path | None
+) -> str:
     """Returns `new`, `kept` (still good), `stale` (ours, to be made again) or `foreign` (not as we left it)."""
     try:
-        there, source = Stamp.of(job.target), Stamp.of(job.source)
+        there = Stamp.of(target)
     except (FileNotFoundError, NotADirectoryError):
-        return "new"  # or the picture has gone, or a file stands where a folder must be: told when it is its turn
-    history = records.by_output.get(relative.as_posix(), ())
-    if not any(entry.output == there and entry.kind == wanted.kind for entry in history):
+        return "new"  # where a file stands in the way of a folder, writing says so
+    made = next((entry for entry in reversed(history) if entry.output == there and entry.kind == kind.name), None)
+    if made is None:
         return "foreign"
-    last = history[-1]
-    made_as_wanted = (last.kind, last.weights, last.settings) == (wanted.kind, wanted.weights, wanted.settings)
-    same = made_as_wanted and last.output == there and last.source == source
-    return "kept" if same else "stale"
+    try:
+        source = Stamp.of(picture.real)
+    except OSError:
+        return "stale"  # the picture has gone: told when it is its turn
+    as_wanted = (made.weights, made.settings) == (wanted.weights_hash, settings_of(kind, mask))
+    return "kept" if as_wanted and made.source == source else "stale"
+
+
+def settings_of(kind: Kind, mask: Path | None) -> str:
+    """Returns the hash of all that shapes an output of `kind`; painted from `mask`, its stamp is part of it."""
+    if mask is None:
+        return kind.settings
+    stamp = Stamp.of(mask)
+    return digest_of({"settings": kind.settings, "size": stamp.size, "mtime_ns": stamp.mtime_ns})
+
+
+def _masks_by_picture(options: WriteOptions, pictures: Iterable[Source]) -> dict[str, Path] | None:
+    """Returns the mask made before of each picture by its relative path, None where masks are to be predicted.
+
+    The record of the masks' folder says which is whose; without one it is the mask of the same name.
+    """
+    folder = options.masks if isinstance(options, OverlayOptions) else None
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise UsageError(f"--masks {folder} is no folder.")
+    recorded = {
+        history[-1].input: name
+        for name, history in read_records(folder).by_output.items()
+        if history[-1].kind == MASK and (folder / name).exists()
+    }
+    by_stem: dict[str, str] = {}
+    for name in image_names(str(folder)):
+        by_stem.setdefault(os.path.splitext(name)[0], name)
+    found: dict[str, Path] = {}
+    for picture in pictures:
+        stem = os.path.splitext(picture.relative)[0]
+        wanted = (recorded.get(picture.real), *(by_stem.get(stem + suffix) for suffix in ("", *MASK_SUFFIXES)))
+        mask = next((name for name in wanted if name), None)
+        if mask:
+            found[picture.relative] = folder / mask
+    return found

@@ -1,17 +1,21 @@
 """The run record `segtool.jsonl` in an output folder: a line a file, what was made from what (DESIGN section 5)."""
 
 import json
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from segtool.errors import OutputError
+import portalocker
 
-RECORD = "segtool.jsonl"
+from segtool.errors import OutputError
+from segtool.files import RECORD, stale_files
+
+Shard = tuple[int, int]  # I of N, from 1
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,9 @@ class Stamp:
     mtime_ns: int
 
     @staticmethod
-    def of(path: Path) -> "Stamp":
+    def of(path: str | Path) -> "Stamp":
         """Returns the stamp of a file. Raises FileNotFoundError when it is not there."""
-        status = path.stat()
+        status = os.stat(path)  # of 200,000 texts, making Paths would take longer than looking
         return Stamp(status.st_size, status.st_mtime_ns)
 
 
@@ -42,45 +46,70 @@ class Entry:
 
 @dataclass(frozen=True)
 class Records:
-    """All entries by output path relative to the folder, oldest first.
+    """All entries by output path as recorded (relative to the folder; absolute for those outside), oldest first.
 
     All of them, because a run killed between its record and its rename leaves the output of an earlier entry.
     """
 
     by_output: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
 
-    def owner(self, relative: Path) -> str | None:
-        """Returns the input that the output at `relative` was last made from, if any."""
-        history = self.by_output.get(relative.as_posix(), ())
+    def owner(self, path: str) -> str | None:
+        """Returns the input that the output at `path` was last made from, if any."""
+        history = self.by_output.get(path, ())
         return history[-1].input if history else None
+
+    def made(self, path: str, there: Stamp) -> Entry | None:
+        """Returns the entry that left the output at `path` as it looks now: None when we did not make that."""
+        return next((e for e in reversed(self.by_output.get(path, ())) if e.output == there), None)
+
+
+def recorded_path(path: Path, root: Path) -> str:
+    """Returns `path` as the record in `root` names it: relative with slashes, or absolute when it is outside."""
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return os.path.realpath(path)
 
 
 def read_records(folder: Path) -> Records:
-    """Returns what the record in `folder` says; torn and foreign lines are ignored. Raises OutputError."""
+    """Returns what all records in `folder` say, those of shards too; torn and foreign lines are ignored.
+
+    Raises OutputError when one cannot be read.
+    """
     by_output: dict[str, list[Entry]] = {}
-    try:
-        with (folder / RECORD).open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                for path, entry in _entries(line):
-                    by_output.setdefault(path, []).append(entry)
-    except FileNotFoundError:
-        return Records()
-    except OSError as error:
-        raise OutputError(f"Cannot read the record {folder / RECORD}: {error.strerror}.") from error
+    for path in _record_files(folder):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    for name, entry in _entries(line):
+                        by_output.setdefault(name, []).append(entry)
+        except OSError as error:
+            raise OutputError(f"Cannot read the record {path}: {error.strerror}.") from error
     return Records(by_output)
 
 
 class RecordWriter:
-    """Appends lines to the record of a folder, each flushed at once; safe from any thread."""
+    """Appends lines to the record of a folder, each flushed at once; safe from any thread.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / RECORD
-        self._lock = threading.Lock()
+    While it is open the record is locked: a second run on the folder is refused, but for other shards of one division.
+    Raises OutputError when it is, or when the folder cannot be written or is lost on the way.
+    """
+
+    def __init__(self, folder: Path, shard: Shard | None = None) -> None:
+        self.path = folder / (RECORD if shard is None else "segtool.{}-of-{}.jsonl".format(*shard))
+        self._write_lock = threading.Lock()
+        self._made = None if folder.exists() else folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
+        try:
+            _take(self._file, self.path)
+            _refuse_beside(self.path, folder, shard)
+        except OutputError:
+            self._file.close()
+            raise
         if self._file.tell() and not self._ends_whole():
             self._file.write(b"\n")  # a torn line must not swallow ours
 
@@ -91,16 +120,25 @@ class RecordWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(OSError):  # every line was flushed; on a full disk, closing would hide the error that said so
+            if self._made is not None and not self._file.tell():
+                self.path.unlink()
+                self._made.rmdir()  # a run that could not begin leaves no trace
             self._file.close()
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Adds one line. Raises OutputError when the disk is full or gone."""
+        """Adds one line. Raises OutputError when the disk is full or the folder lost."""
+        self.check()
         try:
-            with self._lock:
+            with self._write_lock:
                 self._file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
                 self._file.flush()
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
+
+    def check(self) -> None:
+        """Raises OutputError when the record was removed: its folder has gone, and must not be made anew."""
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise OutputError(f"{self.path.parent} was removed while it was written to: the run ends here.")
 
     def _ends_whole(self) -> bool:
         with self.path.open("rb") as file:
@@ -108,20 +146,64 @@ class RecordWriter:
             return file.read(1) == b"\n"
 
 
-def _entries(line: str) -> list[tuple[str, Entry]]:
+def clear_leftovers(folders: Iterable[Path], root: Path, records: Records) -> bool:
+    """Settles the temporary files that killed runs left in `folders`.
+
+    One that the record says was finished gets its name; the others are removed. Returns whether any got a name. Call it
+    with the record locked.
+    """
+    leftovers = {os.path.realpath(folder): files for folder in folders if (files := list(stale_files(folder)))}
+    finished: dict[tuple[str, Stamp], Path] = {}
+    for name, history in records.by_output.items() if leftovers else ():
+        path = root / name  # or `name` itself where it is absolute
+        if not path.exists():
+            finished[os.path.realpath(path.parent), history[-1].output] = path
+    named = False
+    for folder, files in leftovers.items():
+        for temporary in files:
+            with suppress(OSError):  # somebody else was faster
+                target = finished.pop((folder, Stamp.of(temporary)), None)
+                if target:
+                    temporary.replace(target)
+                    named = True
+                else:
+                    temporary.unlink()
+    return named
+
+
+def _record_files(folder: Path) -> list[Path]:
+    files = [folder / RECORD, *folder.glob("segtool.*-of-*.jsonl")]
+    return sorted((f for f in files if f.exists()), key=lambda f: f.stat().st_mtime_ns)
+
+
+def _take(file: Any, path: Path) -> None:
+    try:
+        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+    except portalocker.exceptions.LockException:
+        raise OutputError(
+            f"{path.parent} is being written to by another segtool: wait for it, or name another folder."
+        ) from None
+
+
+def _refuse_beside(own: Path, folder: Path, shard: Shard | None) -> None:
+    """Raises OutputError when a run is on that would do the same pictures: any but shards of the same division."""
+    siblings = f"-of-{shard[1]}.jsonl" if shard else None
+    for path in _record_files(folder):
+        if path != own and not (siblings and path.name.endswith(siblings)):
+            with path.open("ab") as file:
+                _take(file, path)
+
+
+def _entries(line: str) -> Iterator[tuple[str, Entry]]:
     try:
         raw = json.loads(line)
         if raw["status"] != "done":
-            return []
+            return
         source = Stamp(raw["size"], raw["mtime_ns"])
-        return [
-            (
-                Path(made["path"]).as_posix(),  # TypeError where it is no text
-                Entry(
-                    kind, raw["input"], source, Stamp(made["size"], made["mtime_ns"]), raw["weights"], made["settings"]
-                ),
-            )
-            for kind, made in raw["outputs"].items()
-        ]
+        for kind, made in raw["outputs"].items():
+            path = made["path"]
+            if isinstance(path, str):
+                output = Stamp(made["size"], made["mtime_ns"])
+                yield path, Entry(kind, raw["input"], source, output, raw["weights"], made["settings"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return []
+        return

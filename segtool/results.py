@@ -48,7 +48,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Written:
-    """What `mask` and `overlay` did."""
+    """What `mask` and `overlay` did, or with `planned` would do."""
 
     output: Path
     done: int
@@ -56,6 +56,7 @@ class Written:
     seconds: float
     failures: Failures
     interrupted: int = 0
+    planned: int | None = None
 
     @property
     def exit_code(self) -> int:

@@ -5,8 +5,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from itertools import takewhile
 from types import FrameType, TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from segtool.errors import OutputError, SegtoolError
 
@@ -16,14 +17,19 @@ K = TypeVar("K")
 
 
 class FailureLog:
-    """The failures of single files, kept beside the stream so that one bad file never ends a run."""
+    """The failures of single files, kept beside the stream so that one bad file never ends a run.
 
-    def __init__(self) -> None:
+    `tell` hears of each as it happens, with what failed and why.
+    """
+
+    def __init__(self, tell: Callable[[Any, str], object] = lambda source, reason: None) -> None:
         self.failures: list[tuple[str, str]] = []
+        self._tell = tell
 
     def add(self, source: object, reason: object) -> None:
         """Notes that `source` failed because of `reason`; safe from any thread."""
         self.failures.append((str(source), str(reason)))
+        self._tell(source, str(reason))
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], executor: Executor, *, window: int) -> Iterator[R]:
@@ -83,18 +89,16 @@ class Interrupt:
 
     def until(self, items: Iterable[T]) -> Iterator[T]:
         """Yields `items` until an interrupt is asked for."""
-        for item in items:
-            if self.exit_code:
-                return
-            yield item
+        return takewhile(lambda _: not self.exit_code, items)
 
 
 def caught(
     function: Callable[[T], R], failures: FailureLog, *, name: Callable[[T], object] = str
 ) -> Callable[[T], R | None]:
-    """Returns `function` made safe for a stream: an expected failure is noted under `name(item)` and gives None.
+    """Returns `function` made safe for a stream: a failure is noted under `name(item)` and gives None.
 
-    A place that cannot be written is no failure of one file: OutputError passes.
+    So is what nobody expected, since one picture that meets a bug must not end a night's run. A place that cannot be
+    written is no failure of one file: OutputError passes.
     """
 
     def safe(item: T) -> R | None:
@@ -104,6 +108,10 @@ def caught(
             raise
         except SegtoolError as error:
             failures.add(name(item), error)
-            return None
+        except MemoryError:
+            failures.add(name(item), f"{name(item)} needs more memory than there is.")
+        except Exception as error:
+            failures.add(name(item), f"{name(item)} met a bug in segtool ({type(error).__name__}: {error}).")
+        return None
 
     return safe

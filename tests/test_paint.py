@@ -10,7 +10,6 @@ from segtool.imaging import paint as painting
 from segtool.imaging.codec import Pixels
 from segtool.imaging.legend import MIN_TEXT, legend_box, legend_font
 from segtool.imaging.paint import (
-    STYLES,
     contour,
     dim,
     gap_width,
@@ -22,6 +21,7 @@ from segtool.imaging.paint import (
     side_by_side,
     tint,
 )
+from segtool.options import STYLES
 
 Color = tuple[int, int, int]
 Colors = list[Color | None]

@@ -136,9 +136,8 @@ def test_a_full_disk_is_an_output_error_to_the_end(tmp_path: Path) -> None:
 
 
 def test_the_last_entry_of_an_output_says_which_picture_gave_it(tmp_path: Path) -> None:
-    first, second = tmp_path / "first.jpg", tmp_path / "second.jpg"
-    write(tmp_path, {**line(), "input": str(first)}, {**line(), "input": str(second)})
+    first, second = "/in/first.jpg", "/in/second.jpg"
+    write(tmp_path, {**line(), "input": first}, {**line(), "input": second})
     records = read_records(tmp_path)
-    assert records.owner(Path("a.png")) == str(second.resolve())
-    assert records.owner(Path("a.png")) != str(first.resolve())
-    assert records.owner(Path("other.png")) != str(second.resolve())
+    assert records.owner("a.png") == second
+    assert records.owner("other.png") is None

@@ -9,7 +9,8 @@ import pytest
 from segtool.imaging import regions
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability, runner_up, to_mask
-from segtool.imaging.regions import Cleaning, clean, next_best_in, next_best_of
+from segtool.imaging.regions import clean, next_best_in, next_best_of
+from segtool.options import Cleaning
 
 CROSS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 SQUARE = (*CROSS, (-1, -1), (-1, 1), (1, -1), (1, 1))

@@ -137,15 +137,35 @@ def test_a_failure_is_noted_under_the_name_asked_for() -> None:
     assert log.failures == [("picture 3", "three")]
 
 
-@pytest.mark.parametrize("error", [OutputError("disk full"), ZeroDivisionError("a bug")])
-def test_a_full_disk_and_a_bug_pass_through(error: Exception) -> None:
+def test_a_full_disk_passes_through() -> None:
+    def fail(item: int) -> int:
+        raise OutputError("disk full")
+
+    log = FailureLog()
+    with pytest.raises(OutputError):
+        caught(fail, log)(7)
+    assert log.failures == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(ZeroDivisionError("by 0"), r"ZeroDivisionError: by 0"), (MemoryError(), "needs more memory")]
+)
+def test_a_bug_and_a_lack_of_memory_fail_one_item_and_are_told_with_its_name(error: Exception, told: str) -> None:
     def fail(item: int) -> int:
         raise error
 
     log = FailureLog()
-    with pytest.raises(type(error)):
-        caught(fail, log)(7)
-    assert log.failures == []
+    assert caught(fail, log, name=lambda item: f"picture {item}")(7) is None
+    ((name, reason),) = log.failures
+    assert name == "picture 7"
+    assert "picture 7" in reason and told in reason
+
+
+def test_a_failure_is_told_when_it_happens_with_what_failed() -> None:
+    told: list[tuple[int, str]] = []
+    safe = caught(fail_at_3, FailureLog(lambda item, why: told.append((item, why))), name=lambda item: item)
+    assert [safe(item) for item in range(5)] == [0, 1, 2, None, 4]
+    assert told == [(3, "three")]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -1,32 +1,48 @@
-"""`segtool mask`: one lossless 8-bit PNG a picture, at the picture's own size."""
+"""`segtool mask`: one lossless 8-bit PNG a picture, at the picture's own size, and what else is asked for of it."""
 
-import numpy as np
+from collections.abc import Mapping
+from pathlib import Path
 
-from segtool.imaging.codec import Pixels, encode_palette_png, encode_png
-from segtool.imaging.paint import palette
-from segtool.model.predictor import load_predictor
+from segtool.coco import coco_json
+from segtool.kinds import MASK
 from segtool.options import MaskOptions
 from segtool.outputs import write_outputs
-from segtool.plan import Job, Plan
+from segtool.plan import Plan
+from segtool.rendering import Render, mask_categories, mask_renderers
 from segtool.report.notices import Show
 from segtool.results import Written
+from segtool.segmentation import Segmenter, segmenter_of
+from segtool.streaming import FailureLog
 
-FOREGROUND = 255
 
+def mask(options: MaskOptions, show: Show) -> Written:
+    """Writes masks, and in the same pass overlays, cutouts and probabilities where asked.
 
-def mask(options: MaskOptions, plan: Plan, show: Show) -> Written:
-    """Writes the masks of `plan`: 0 and 255 for two classes, else a palette whose index is the class id.
-
-    Raises ModelError or OutputError.
+    Raises UsageError, ModelError, OutputError, or SegtoolError where there are no pictures.
     """
-    predictor = load_predictor(plan.weights, precision=options.precision)
-    classes = predictor.card.classes
-    colors = palette(classes)
-    ids = np.array([c.id for c in classes], np.uint8)
 
-    def encode(job: Job, indices: Pixels) -> bytes:
-        if predictor.card.binary:
-            return encode_png(indices * FOREGROUND)
-        return encode_palette_png(ids[indices], colors)
+    def start(plan: Plan) -> tuple[Segmenter, Mapping[str, Render]]:
+        from segtool.model.predictor import load_predictor  # TensorFlow, once it is clear that there is work
 
-    return write_outputs(plan, options, encode=encode, predictor=predictor, show=show)
+        wanted = plan.wanted
+        assert wanted.weights is not None and wanted.card is not None
+        renderers = mask_renderers(options, wanted.card)
+        predictor = load_predictor(
+            wanted.weights, precision=options.engine.precision, device=options.engine.device,
+            require_gpu=options.engine.require_gpu, notice=show.notice,
+        )  # fmt: skip
+        return segmenter_of(predictor, options, tile=wanted.tile, tell=show.notice), renderers
+
+    def lists(plan: Plan, failures: FailureLog) -> Mapping[str, tuple[Path, bytes]]:
+        if options.coco is None:
+            return {}
+        jobs = sorted((*plan.jobs, *plan.kept, *(job for job, _ in plan.left)), key=lambda job: job.real)
+        found = [(str(job), Path(job.targets[MASK])) for job in jobs if MASK in job.targets]
+        masks = [(name, path) for name, path in found if path.exists()]
+        assert plan.wanted.card is not None
+        with show.progress("annotations", len(masks), "mask") as bar:
+            content = coco_json(masks, mask_categories(options, plan.wanted.card), failures, tick=bar.update)
+        return {"coco": (options.coco, content)}
+
+    listed = () if options.coco is None else (options.coco,)
+    return write_outputs(options, show, start=start, lists=lists, listed=listed)

@@ -1,27 +1,36 @@
-"""`segtool overlay`: pictures with the predicted mask drawn over them."""
+"""`segtool overlay`: pictures with the mask drawn over them, predicted or made before."""
 
-from segtool.errors import ImageError
-from segtool.imaging.codec import Pixels, encode_jpeg, encode_png, read_image
-from segtool.imaging.paint import paint_colors, tint
-from segtool.model.predictor import load_predictor
+from collections.abc import Mapping
+
+from segtool.kinds import OVERLAY
 from segtool.options import OverlayOptions
 from segtool.outputs import write_outputs
-from segtool.plan import Job, Plan
+from segtool.painting import painted_masks
+from segtool.plan import Plan
+from segtool.rendering import Render, overlay_renderer
 from segtool.report.notices import Show
 from segtool.results import Written
+from segtool.segmentation import Segmenter, segmenter_of
 
 
-def overlay(options: OverlayOptions, plan: Plan, show: Show) -> Written:
-    """Writes the overlays of `plan`, JPEG for JPEGs and else PNG. Raises ModelError or OutputError."""
-    predictor = load_predictor(plan.weights, precision=options.precision)
-    colors = paint_colors(predictor.card.classes)
+def overlay(options: OverlayOptions, show: Show) -> Written:
+    """Writes the overlays, JPEG for JPEGs and else PNG.
 
-    def encode(job: Job, indices: Pixels) -> bytes:
-        # Decoded a second time: keeping every full picture until the network is done would grow with their size.
-        image = read_image(job.source)
-        if image.shape[:2] != indices.shape:
-            raise ImageError(f"{job.source} changed while it was worked on.")
-        painted = tint(image, indices, colors, options.opacity)
-        return encode_png(painted) if job.target.suffix.lower() == ".png" else encode_jpeg(painted)
+    Raises UsageError, ModelError, DataError, OutputError, or SegtoolError where there are no pictures.
+    """
 
-    return write_outputs(plan, options, encode=encode, predictor=predictor, show=show)
+    def start(plan: Plan) -> tuple[Segmenter, Mapping[str, Render]]:
+        wanted = plan.wanted
+        if wanted.weights is None:
+            segmenter = painted_masks(options, plan)
+        else:
+            from segtool.model.predictor import load_predictor  # TensorFlow, once it is clear that there is work
+
+            predictor = load_predictor(
+            wanted.weights, precision=options.engine.precision, device=options.engine.device,
+            require_gpu=options.engine.require_gpu, notice=show.notice,
+        )  # fmt: skip
+            segmenter = segmenter_of(predictor, options, tile=wanted.tile, tell=show.notice)
+        return segmenter, {OVERLAY: overlay_renderer(options.paint, segmenter.classes)}
+
+    return write_outputs(options, show, start=start)

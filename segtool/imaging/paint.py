@@ -10,6 +10,7 @@ from segtool.card import ClassInfo
 from segtool.imaging.codec import Pixels
 from segtool.imaging.legend import Color, legend_box
 from segtool.imaging.windows import strips, windows
+from segtool.options import STYLES
 
 Colors = Sequence[Color | None]
 Style = Callable[[Pixels, Pixels, Colors, float], Pixels]
@@ -126,7 +127,6 @@ def side_by_side(image: Pixels, mask: Pixels, colors: Colors, opacity: float) ->
 
 
 STYLE_FUNCTIONS: dict[str, Style] = {"tint": tint, "contour": contour, "dim": dim, "side-by-side": side_by_side}
-STYLES = tuple(STYLE_FUNCTIONS)
 
 
 def line_widths(height: int, width: int) -> tuple[int, int]:

@@ -4,7 +4,6 @@ Regions of a class are 8-connected, holes in them 4-connected background, so tha
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability, linear_taps
+from segtool.options import Cleaning
 
 # One labelling a class within the class' bounding box, and a lookup over labels in place of a loop over regions.
 # All three cleanings at 12 megapixels, seconds on one core of an EPYC (tests/benchmarks/regions.py), a copy included:
@@ -23,29 +23,6 @@ NextBest = Callable[[Where, Where, Pixels], Pixels]  # rows, columns, classes th
 ROUNDS = 4  # a region formed by what was removed elsewhere may be too small itself
 ROWS = 1024  # of a mask looked up at once: a lookup of 400 megapixels is 400 MB
 LOOKUPS = 1 << 20  # pixels whose probabilities are sampled at once: 44 MB a corner with 11 classes
-
-
-@dataclass(frozen=True)
-class Cleaning:
-    """What to tidy in a mask: keep each class' largest region only, drop regions below `min_area`, fill holes.
-
-    `min_area` is in pixels of the picture, not a share of it: a speck is a thing to look at and count, and the setting
-    means the same in a cropped picture.
-    """
-
-    keep_largest: bool = False
-    min_area: int = 0
-    fill_holes: bool = False
-
-    @property
-    def asked(self) -> bool:
-        """Whether there is anything to do."""
-        return self.removes or self.fill_holes
-
-    @property
-    def removes(self) -> bool:
-        """Whether regions may be removed."""
-        return self.keep_largest or self.min_area > 1
 
 
 def clean(indices: Pixels, cleaning: Cleaning, *, background: int = 0, next_best: NextBest | None = None) -> Pixels:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from segtool.errors import UsageError
+from segtool.model.device import gpu_names
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -33,10 +34,7 @@ def cpu_has_bfloat16() -> bool:
 
 def on_gpu() -> bool:
     """Returns whether the Keras backend sees a GPU."""
-    import keras
-
-    # Asked for "gpu" alone, JAX raises where there is none.
-    return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
+    return bool(gpu_names())
 
 
 def device_name() -> str:

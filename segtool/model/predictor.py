@@ -1,27 +1,38 @@
 """The engine behind one function: a batch of pictures in, probabilities out. The TensorFlow-only code lives here."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from segtool.errors import UsageError
+from segtool.errors import DeviceMemoryError, UsageError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
-from segtool.model.precision import Precision, choose_precision, device_name, on_gpu
+from segtool.model.device import choose_device
+from segtool.model.precision import Precision, choose_precision
 from segtool.model.weights import load_weights
 from segtool.pipeline import Predict, Predictor
 
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "OOM when allocating")
 
-def load_predictor(path: Path, *, precision: str) -> Predictor:
-    """Returns the predictor of the weights at `path`. Raises ModelError or UsageError."""
+
+def load_predictor(
+    path: Path, *, precision: str, device: str = "auto", require_gpu: bool = False,
+    notice: Callable[[str], object] = lambda text: None,
+) -> Predictor:  # fmt: skip
+    """Returns the predictor of the weights at `path`; its `predict` raises DeviceMemoryError where a batch is too big.
+
+    Raises ModelError, UsageError, or SegtoolError when a GPU is asked for and there is none.
+    """
+    where = choose_device(device, require_gpu=require_gpu, notice=notice)
     chosen = choose_precision(precision)
-    if chosen == "bfloat16" and (keras.backend.backend() != "tensorflow" or on_gpu()):
+    if chosen == "bfloat16" and (keras.backend.backend() != "tensorflow" or where != "cpu"):
         if precision == "bfloat16":
             raise UsageError("--precision bfloat16 predicts on TensorFlow's CPU only so far: use auto or float32.")
         chosen = "float32"
     model, card = load_weights(path)
-    return Predictor(predict_function(model, chosen), card, chosen, device_name())
+    return Predictor(_telling_memory(predict_function(model, chosen)), card, chosen, where)
 
 
 def predict_function(model: keras.Model, precision: Precision) -> Predict:
@@ -48,3 +59,17 @@ def _frozen(model: keras.Model, precision: Precision) -> Predict:
         return np.asarray(probability.numpy(), np.float32)
 
     return predict
+
+
+def _telling_memory(predict: Predict) -> Predict:
+    """Returns `predict` with every backend's way of saying that memory ran out as one error."""
+
+    def telling(batch: Pixels) -> Probability:
+        try:
+            return predict(batch)
+        except Exception as error:  # tf.errors.ResourceExhaustedError, jaxlib's XlaRuntimeError, MemoryError, …
+            if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+                raise DeviceMemoryError(f"A batch of {len(batch)} does not fit into the device's memory.") from error
+            raise
+
+    return telling

@@ -13,7 +13,10 @@ from segtool.results import Evaluated, Failures, Scores, Synthesised, Trained, W
 
 def show_written(result: Written, *, kind: str, quiet: bool) -> None:
     """Prints the last notice of `mask` or `overlay` to stderr, and every file that failed with its reason."""
-    parts = [f"{_count(result.done, kind)} written to {result.output}"]
+    if result.planned is None:
+        parts = [f"{_count(result.done, kind)} written to {result.output}"]
+    else:
+        parts = [f"{_count(result.planned, kind)} to be written to {result.output}; nothing was done"]
     if result.kept:
         parts.append(f"{result.kept} kept from before")
     if result.failures:

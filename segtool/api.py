@@ -1,0 +1,125 @@
+"""segtool from Python: the path the commands take, on arrays in memory and on files.
+
+`segtool.load("person").mask(image)` is the shortest way from a picture to its mask.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segtool.card import DEFAULT_WEIGHTS, Card, ClassInfo, find_weights
+from segtool.data.classes import named_classes
+from segtool.errors import ImageError
+from segtool.imaging.codec import Pixels, read_image
+from segtool.imaging.geometry import Probability, network_shape, to_mask, to_network
+from segtool.imaging.paint import legend_entries, paint, paint_colors
+from segtool.model.predictor import load_predictor
+from segtool.options import Engine, Paint
+from segtool.pipeline import Predicted, Predictor, halving, predicted
+from segtool.streaming import FailureLog, ordered_map
+
+Image = Pixels | str | Path  # (H, W, 3) uint8 RGB, or a file
+MASKS_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights ready to run. Masks hold class ids, as `card.classes` lists them: for `person` 0 and 1."""
+
+    predictor: Predictor
+    threshold: float
+    batch_size: int = Engine.batch_size
+
+    @property
+    def card(self) -> Card:
+        """What the weights say of themselves."""
+        return self.predictor.card
+
+    def probability(self, image: Image) -> Probability:
+        """Returns `(h, w, C)` float32 in [0, 1] at network size; C is 1 for two classes, else one channel a class.
+
+        Raises ImageError when `image` is no picture.
+        """
+        pixels = _pixels(image)
+        height, width = pixels.shape[:2]
+        shape = network_shape(height, width, network_size=self.card.network_size, stride=self.card.stride)
+        return np.asarray(self.predictor.predict(to_network(pixels, shape)[None])[0], np.float32)
+
+    def mask(self, image: Image) -> Pixels:
+        """Returns the class ids `(H, W)` uint8 at the image's own size. Raises ImageError when it is no picture."""
+        pixels = _pixels(image)
+        return self._ids(self.probability(pixels), pixels.shape[0], pixels.shape[1])
+
+    def masks(
+        self, paths: Iterable[str | Path], *, failures: list[tuple[str, str]] | None = None
+    ) -> Iterator[tuple[Path, Pixels]]:
+        """Yields each path with its class ids `(H, W)` uint8, batched by shape and so in the order finished.
+
+        Files that cannot be read are appended to `failures` with the reason; without that list they raise ImageError.
+        """
+
+        def finished(item: Predicted[Path]) -> tuple[Path, Pixels]:
+            return item.source, self._ids(item.probability, *item.size)
+
+        log = FailureLog(_raise_at_once if failures is None else lambda path, why: failures.append((str(path), why)))
+        with ThreadPoolExecutor() as pool:
+            stream = predicted(
+                map(Path, paths), read=read_image, predictor=self.predictor, batch_size=self.batch_size,
+                executor=pool, failures=log,
+            )  # fmt: skip
+            yield from ordered_map(finished, stream, pool, window=MASKS_AHEAD)
+
+    def _ids(self, probability: Probability, height: int, width: int) -> Pixels:
+        ids = np.array([c.id for c in self.card.classes], np.uint8)
+        return ids[to_mask(probability, height, width, threshold=self.threshold)]
+
+
+def load(
+    weights: str | Path = DEFAULT_WEIGHTS, *, threshold: float | None = None, batch_size: int = Engine.batch_size,
+    precision: str = Engine.precision, device: str = Engine.device,
+) -> Model:  # fmt: skip
+    """Returns bundled weights by name, or those of a `.keras` file or a run folder, ready to run.
+
+    `threshold` None is the card's. Raises ModelError when the weights cannot be used, UsageError for an unknown
+    precision or device.
+    """
+    predictor = load_predictor(find_weights(str(weights)), precision=precision, device=device)
+    ready = Predictor(halving(predictor.predict, warnings.warn), predictor.card, predictor.precision, predictor.device)
+    return Model(ready, predictor.card.threshold if threshold is None else threshold, batch_size)
+
+
+def overlay(
+    image: Image, mask: Pixels, *, classes: Sequence[ClassInfo] | None = None, style: str = Paint.style,
+    opacity: float = Paint.opacity,
+) -> Pixels:  # fmt: skip
+    """Returns `(H, W, 3)` uint8 RGB: `image` with `mask`, class ids `(H, W)` uint8, drawn over it in `style`.
+
+    `classes` (a model's `card.classes`) gives colours, and names for a legend where there are more than two; without it
+    every id has a colour of its own. Raises ImageError when the sizes differ or `image` is no picture.
+    """
+    pixels = _pixels(image)
+    if mask.shape != pixels.shape[:2]:
+        raise ImageError(f"The mask is {mask.shape}, its picture {pixels.shape[:2]}: they must be of one size.")
+    known = tuple(classes) if classes else named_classes(max(int(mask.max(initial=0)) + 1, 2))
+    table = np.full(256, 255, np.uint8)
+    for index, info in enumerate(known):
+        table[info.id] = index
+    colors = paint_colors(known)
+    legend = legend_entries(known) if classes else None
+    return paint(pixels, table[mask], style=style, colors=colors, opacity=opacity, legend=legend)
+
+
+def _pixels(image: Image) -> Pixels:
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ImageError(f"An image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}: convert it first.")
+    return image
+
+
+def _raise_at_once(path: object, why: str) -> None:
+    raise ImageError(why)

@@ -1,0 +1,69 @@
+"""Where the network runs: chosen before Keras' backend first touches a device, and said in words."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from segtool.errors import SegtoolError, UsageError
+
+NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where the driver is loaded
+INSTALL = "install its CUDA build with: pip install 'segtool[gpu]'"
+
+
+def choose_device(asked: str, *, require_gpu: bool, notice: Callable[[str], object]) -> str:
+    """Makes `asked` (auto, cpu, gpu or gpu:N) the device all that follows runs on, and returns its name.
+
+    A GPU that the machine has and the backend does not see is told through `notice`. Raises UsageError for any other
+    word, SegtoolError when a GPU is asked for and there is none.
+    """
+    kind, _, number = asked.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdecimal())):
+        raise UsageError(f"--device {asked} is not auto, cpu, gpu, or gpu:N such as gpu:0.")
+    if require_gpu and kind == "cpu":
+        raise UsageError("--require-gpu and --device cpu contradict each other.")
+    gpus = gpu_names() if kind != "cpu" else []
+    if not gpus:
+        unseen = kind != "cpu" and machine_has_gpu()
+        backend = keras.backend.backend()
+        if require_gpu or kind == "gpu":
+            reason = f"this machine has one that {backend} does not see: {INSTALL}" if unseen else "there is none"
+            raise SegtoolError(f"A GPU is asked for, but {reason}.")
+        if unseen:
+            notice(f"This machine has a GPU that {backend} does not see: {INSTALL}")
+        _use_only("cpu", 0)
+        return "cpu"
+    index = int(number or 0)
+    if index >= len(gpus):
+        raise SegtoolError(f"--device {asked} is not there: this machine has gpu:0 to gpu:{len(gpus) - 1}.")
+    _use_only("gpu", index)
+    return f"gpu:{index}"
+
+
+def gpu_names() -> list[str]:
+    """Returns the GPUs that Keras' backend sees."""
+    # Asked for "gpu" alone, JAX raises where there is none.
+    return [device for device in keras.distribution.list_devices() if device.startswith(("gpu", "cuda"))]
+
+
+def machine_has_gpu() -> bool:
+    """Returns whether this machine has an NVIDIA GPU, whatever TensorFlow or JAX see of it."""
+    return (NVIDIA.is_dir() and any(NVIDIA.iterdir())) or shutil.which("nvidia-smi") is not None
+
+
+def _use_only(kind: str, index: int) -> None:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if not gpus:
+            return
+        chosen = [gpus[index]] if kind == "gpu" else []
+        tf.config.set_visible_devices(chosen, "GPU")
+        for gpu in chosen:
+            tf.config.experimental.set_memory_growth(gpu, True)  # or TensorFlow takes all of it, and others starve
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_device", jax.devices(kind)[index])

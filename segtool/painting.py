@@ -1,0 +1,47 @@
+"""Masks made before, by any tool or by hand, in place of predicted ones: for `segtool overlay --masks`."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+
+from segtool.data.classes import MaskCoding
+from segtool.data.layout import Pair
+from segtool.data.truth import inspect_masks, read_truth
+from segtool.imaging.codec import Pixels
+from segtool.imaging.masks import resize_mask
+from segtool.options import OverlayOptions
+from segtool.plan import Job, Plan
+from segtool.segmentation import Mask, Read, Segmented, Segmenter
+from segtool.streaming import FailureLog, caught, ordered_map
+
+AHEAD = 8
+
+
+def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
+    """Returns the masks of `plan`'s jobs as a stream; what their values mean is decided once over all of them.
+
+    Raises DataError where the values do not say.
+    """
+    assert options.masks is not None
+    coding = inspect_masks([job.mask for job in (*plan.jobs, *plan.kept) if job.mask], root=options.masks)
+
+    def stream(
+        jobs: Iterable[Job], read: Read, executor: Executor, failures: FailureLog
+    ) -> Iterator[Segmented]:  # fmt: skip
+        def found(job: Job) -> Segmented:
+            image = read(job)
+            mask = _mask_of(job, coding, image)
+            return Segmented(job, lambda: Mask(mask))
+
+        for segmented in ordered_map(caught(found, failures), jobs, executor, window=AHEAD):
+            if segmented:
+                yield segmented
+
+    return Segmenter(coding.classes, f"masks of {options.masks}; {coding.describe()}", None, stream)
+
+
+def _mask_of(job: Job, coding: MaskCoding, image: Pixels) -> Pixels:
+    assert job.mask is not None
+    height, width = image.shape[:2]
+    mask = read_truth(Pair(str(job), Path(job.path), job.mask), coding, (height, width))
+    return resize_mask(mask, height, width)
