@@ -13,7 +13,7 @@ from typing import Any
 import portalocker
 
 from segtool.errors import OutputError
-from segtool.files import RECORD, stale_files
+from segtool.files import RECORD, key_of_temporary, name_key, stale_files
 
 Shard = tuple[int, int]  # I of N, from 1
 
@@ -153,16 +153,17 @@ def clear_leftovers(folders: Iterable[Path], root: Path, records: Records) -> bo
     with the record locked.
     """
     leftovers = {os.path.realpath(folder): files for folder in folders if (files := list(stale_files(folder)))}
-    finished: dict[tuple[str, Stamp], Path] = {}
+    # The stamp alone would not tell two apart: masks of one size are common, and clocks of file systems tick slowly.
+    finished: dict[tuple[str, str | None, Stamp], Path] = {}
     for name, history in records.by_output.items() if leftovers else ():
         path = root / name  # or `name` itself where it is absolute
         if not path.exists():
-            finished[os.path.realpath(path.parent), history[-1].output] = path
+            finished[os.path.realpath(path.parent), name_key(path.name), history[-1].output] = path
     named = False
     for folder, files in leftovers.items():
         for temporary in files:
             with suppress(OSError):  # somebody else was faster
-                target = finished.pop((folder, Stamp.of(temporary)), None)
+                target = finished.pop((folder, key_of_temporary(temporary), Stamp.of(temporary)), None)
                 if target:
                     temporary.replace(target)
                     named = True
