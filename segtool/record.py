@@ -136,9 +136,13 @@ class RecordWriter:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
 
     def check(self) -> None:
-        """Raises OutputError when the record was removed: its folder has gone, and must not be made anew."""
-        if os.fstat(self._file.fileno()).st_nlink == 0:
-            raise OutputError(f"{self.path.parent} was removed while it was written to: the run ends here.")
+        """Raises OutputError when the record is not where it was: its folder has gone, and must not be made anew."""
+        try:
+            there = os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise OutputError(f"{self.path.parent} was removed or moved while it was written to: the run ends here.")
 
     def _ends_whole(self) -> bool:
         with self.path.open("rb") as file:
