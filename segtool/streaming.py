@@ -85,7 +85,8 @@ class Interrupt:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.exit_code = 128 + number
-        signal.signal(number, signal.SIG_DFL)
+        for each in self._previous:
+            signal.signal(each, signal.SIG_DFL)
 
     def until(self, items: Iterable[T]) -> Iterator[T]:
         """Yields `items` until an interrupt is asked for."""
