@@ -181,9 +181,9 @@ def _record_files(folder: Path) -> list[Path]:
     return sorted((f for f in files if f.exists()), key=lambda f: f.stat().st_mtime_ns)
 
 
-def _take(file: Any, path: Path) -> None:
+def _take(file: Any, path: Path, how: portalocker.LockFlags = portalocker.LOCK_EX) -> None:
     try:
-        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        portalocker.lock(file, how | portalocker.LOCK_NB)
     except portalocker.exceptions.LockException:
         raise OutputError(
             f"{path.parent} is being written to by another segtool: wait for it, or name another folder."
@@ -195,8 +195,8 @@ def _refuse_beside(own: Path, folder: Path, shard: Shard | None) -> None:
     siblings = f"-of-{shard[1]}.jsonl" if shard else None
     for path in _record_files(folder):
         if path != own and not (siblings and path.name.endswith(siblings)):
-            with path.open("ab") as file:
-                _take(file, path)
+            with path.open("rb") as file:  # shared, or shards that start together would take each other for the owner
+                _take(file, path, portalocker.LOCK_SH)
 
 
 def _entries(line: str) -> Iterator[tuple[str, Entry]]:
