@@ -96,8 +96,10 @@ class _Run:
         if job.path == STDIN:
             return read_image(_stdin(), max_pixels=self.options.sources.max_pixels)
         try:
-            # The stamp before the pixels: a change in between is then noticed by the next run.
-            self.begun[job.real] = time.monotonic(), Stamp.of(job.path)
+            # The stamp before the pixels, and of the first reading where there are two: a change in between is then
+            # noticed by the next run.
+            stamp = Stamp.of(job.path)
+            self.begun.setdefault(job.real, (time.monotonic(), stamp))
         except OSError as error:
             raise ImageError(f"{job} cannot be read: {error.strerror}.") from error
         return read_image(Path(job.path), max_pixels=self.options.sources.max_pixels, notice=self.show.notice)
