@@ -1,5 +1,6 @@
 """The run record `segtool.jsonl` in an output folder: a line a file, what was made from what (DESIGN section 5)."""
 
+import errno
 import json
 import os
 import threading
@@ -101,7 +102,7 @@ class RecordWriter:
         self._made = None if folder.exists() else folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
         try:
@@ -130,8 +131,7 @@ class RecordWriter:
         self.check()
         try:
             with self._write_lock:
-                self._file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-                self._file.flush()
+                self._write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
 
@@ -143,6 +143,13 @@ class RecordWriter:
             there = False
         if not there:
             raise OutputError(f"{self.path.parent} was removed or moved while it was written to: the run ends here.")
+
+    def _write(self, content: bytes) -> None:
+        # Not through a buffer, which would keep what found no space, and write it later of a file that was given up.
+        begin = self._file.tell()
+        if self._file.write(content) < len(content):
+            self._file.truncate(begin)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _ends_whole(self) -> bool:
         with self.path.open("rb") as file:
