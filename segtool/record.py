@@ -107,12 +107,19 @@ class RecordWriter:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
         try:
             _take(self._file, self.path)
-            _refuse_beside(self.path, folder, shard)
         except OutputError:
             self._file.close()
             raise
-        if self._file.tell() and not self._ends_whole():
-            self._file.write(b"\n")  # a torn line must not swallow ours
+        try:
+            _refuse_beside(self.path, folder, shard)
+            if self._file.tell() and not self._ends_whole():
+                self._write(b"\n")  # a torn line must not swallow ours
+        except OSError as error:
+            self._leave()
+            raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
+        except OutputError:
+            self._leave()
+            raise
 
     def __enter__(self) -> "RecordWriter":
         return self
@@ -120,11 +127,7 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # every line was flushed; on a full disk, closing would hide the error that said so
-            if self._made is not None and not self._file.tell():
-                self.path.unlink()
-                self._made.rmdir()  # a run that could not begin leaves no trace
-            self._file.close()
+        self._leave()
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Adds one line. Raises OutputError when the disk is full or the folder lost."""
@@ -143,6 +146,13 @@ class RecordWriter:
             there = False
         if not there:
             raise OutputError(f"{self.path.parent} was removed or moved while it was written to: the run ends here.")
+
+    def _leave(self) -> None:
+        with suppress(OSError), self._file:
+            if not self._file.tell():  # a run that could not begin leaves no trace
+                self.path.unlink()
+                if self._made is not None:
+                    self._made.rmdir()
 
     def _write(self, content: bytes) -> None:
         # Not through a buffer, which would keep what found no space, and write it later of a file that was given up.
@@ -202,7 +212,7 @@ def _refuse_beside(own: Path, folder: Path, shard: Shard | None) -> None:
     siblings = f"-of-{shard[1]}.jsonl" if shard else None
     for path in _record_files(folder):
         if path != own and not (siblings and path.name.endswith(siblings)):
-            with path.open("rb") as file:  # shared, or shards that start together would take each other for the owner
+            with suppress(FileNotFoundError), path.open("rb") as file:  # shared, or shards that start together would take each other for the owner
                 _take(file, path, portalocker.LOCK_SH)
 
 
