@@ -61,7 +61,8 @@ def write_outputs(
     with RecordWriter(options.output, options.sources.shard) as record:
         records = read_records(options.output)
         plan = make_plan(options, wanted, found, records)
-        if clear_leftovers(target_folders(plan), options.output, records):
+        folders = target_folders(plan).union(path.parent for path in listed)
+        if clear_leftovers(folders, options.output, records):
             plan = make_plan(options, wanted, found, records)  # what a killed run had finished has its name now
         _refuse_foreign(listed, options, records)
         return _carry_out(_Run(plan, options, record, show), start, lists)
