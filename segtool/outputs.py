@@ -52,9 +52,11 @@ def write_outputs(
     failed_list = options.running.failed_list
     listed = (*listed, failed_list) if failed_list else listed
     if is_single(options):
+        plan = plan_single(options, wanted)
+        if options.running.dry_run:
+            return _tell_plan(plan, options, show)
         _refuse_foreign(listed, options, Records())
-        run = _Run(plan_single(options, wanted), options, None, show)
-        return _carry_out(run, start, lists)
+        return _carry_out(_Run(plan, options, None, show), start, lists)
     found = find_pictures(options, wanted)
     if options.running.dry_run:
         return _tell_plan(make_plan(options, wanted, found, read_records(options.output)), options, show)
