@@ -16,7 +16,13 @@ RECORD = "segtool.jsonl"  # in an output folder: what was made from what (segtoo
 ONE_FILE_ONLY = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR))
 _HOST = socket.gethostname()
 _TEMPORARY = re.compile(r"\.segtool\.(?P<host>.+)\.(?P<pid>\d+)\.\d+\.(?P<key>[0-9a-f]{16})\.tmp")
+_SHARD_RECORD = re.compile(r"segtool\.\d+-of-\d+\.jsonl")
 _numbers = count()
+
+
+def is_record(name: str) -> bool:
+    """Returns whether a file of this name is a run record, of a whole run or of a shard."""
+    return name == RECORD or _SHARD_RECORD.fullmatch(name) is not None
 
 
 @contextmanager

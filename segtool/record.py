@@ -14,7 +14,7 @@ from typing import Any
 import portalocker
 
 from segtool.errors import OutputError
-from segtool.files import RECORD, key_of_temporary, name_key, stale_files
+from segtool.files import RECORD, is_record, key_of_temporary, name_key, stale_files
 
 Shard = tuple[int, int]  # I of N, from 1
 
@@ -194,8 +194,8 @@ def clear_leftovers(folders: Iterable[Path], root: Path, records: Records) -> bo
 
 
 def _record_files(folder: Path) -> list[Path]:
-    files = [folder / RECORD, *folder.glob("segtool.*-of-*.jsonl")]
-    return sorted((f for f in files if f.exists()), key=lambda f: f.stat().st_mtime_ns)
+    files = [file for file in folder.glob("segtool*.jsonl") if is_record(file.name)]
+    return sorted(files, key=lambda f: f.stat().st_mtime_ns)
 
 
 def _take(file: Any, path: Path, how: portalocker.LockFlags = portalocker.LOCK_EX) -> None:
