@@ -70,13 +70,16 @@ def find_pictures(options: WriteOptions, wanted: Wanted) -> Found:
         raise UsageError(f"Two kinds of output share a folder: {', '.join(str(k.folder) for k in wanted.kinds)}.")
     masks = [os.path.realpath(options.masks)] if isinstance(options, OverlayOptions) and options.masks else []
     found = list(find_sources(options.sources, skip=outputs.union(masks)))
-    pictures = {s.real: s for s in reversed(found) if isinstance(s, Source)}  # a picture given twice is made once
+    pictures: dict[str, Source] = {}
+    for source in found:
+        if isinstance(source, Source):
+            pictures.setdefault(source.real, source)  # a picture given twice is made once, where it came first
     refused = tuple(s for s in found if isinstance(s, Refused))
     if not pictures and not refused:
         asked = options.sources
         where = asked.files_from if asked.files_from is not None else ", ".join(map(str, asked.inputs))
         raise SegtoolError(f"There are no pictures in {where}.")
-    return Found(tuple(reversed(pictures.values())), refused)
+    return Found(tuple(pictures.values()), refused)
 
 
 def make_plan(options: WriteOptions, wanted: Wanted, found: Found, records: Records) -> Plan:
