@@ -206,8 +206,8 @@ def _judge(
     """Returns `new`, `kept` (still good), `stale` (ours, to be made again) or `foreign` (not as we left it)."""
     try:
         there = Stamp.of(target)
-    except (FileNotFoundError, NotADirectoryError):
-        return "new"  # where a file stands in the way of a folder, writing says so
+    except OSError:
+        return "new"  # where a file stands in the way of a folder, or a name is too long, writing says so
     made = next((entry for entry in reversed(history) if entry.output == there and entry.kind == kind.name), None)
     if made is None:
         return "foreign"
