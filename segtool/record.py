@@ -212,7 +212,8 @@ def _refuse_beside(own: Path, folder: Path, shard: Shard | None) -> None:
     siblings = f"-of-{shard[1]}.jsonl" if shard else None
     for path in _record_files(folder):
         if path != own and not (siblings and path.name.endswith(siblings)):
-            with suppress(FileNotFoundError), path.open("rb") as file:  # shared, or shards that start together would take each other for the owner
+            # Shared, or shards that start together would take each other for the owner.
+            with suppress(FileNotFoundError), path.open("rb") as file:
                 _take(file, path, portalocker.LOCK_SH)
 
 
