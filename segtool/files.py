@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
@@ -14,8 +15,14 @@ from segtool.errors import OutputError, SegtoolError
 RECORD = "segtool.jsonl"  # in an output folder: what was made from what (segtool.record)
 ONE_FILE_ONLY = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR))
 _HOST = socket.gethostname()
-_TEMPORARY = re.compile(r"\.segtool\.(?P<host>.+)\.(?P<pid>\d+)\.\d+\.tmp")
+_TEMPORARY = re.compile(r"\.segtool\.(?P<host>.+)\.(?P<pid>\d+)\.\d+\.(?P<key>[0-9a-f]{16})\.tmp")
+_SHARD_RECORD = re.compile(r"segtool\.\d+-of-\d+\.jsonl")
 _numbers = count()
+
+
+def is_record(name: str) -> bool:
+    """Returns whether a file of this name is a run record, of a whole run or of a shard."""
+    return name == RECORD or _SHARD_RECORD.fullmatch(name) is not None
 
 
 @contextmanager
@@ -26,8 +33,8 @@ def staged(path: Path, content: bytes) -> Iterator[Path]:
     Raises OutputError when the folder cannot be written (full, read-only, gone), SegtoolError when this name cannot.
     """
     # Host and pid in the name: two machines may share the folder, and a crash must leave a name we can recognise.
-    # The final name is not in it, which may be as long as names can be.
-    partial = path.with_name(f".segtool.{_HOST}.{os.getpid()}.{next(_numbers)}.tmp")
+    # The final name is in it as a hash, since it may be as long as names can be.
+    partial = path.with_name(f".segtool.{_HOST}.{os.getpid()}.{next(_numbers)}.{name_key(path.name)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
@@ -47,6 +54,17 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot write to {folder}: {error.strerror}.") from error
+
+
+def name_key(name: str) -> str:
+    """Returns what temporary names carry of the final `name`."""
+    return blake2b(os.fsencode(name), digest_size=8).hexdigest()
+
+
+def key_of_temporary(temporary: Path) -> str | None:
+    """Returns the `name_key` of the name that a temporary file was to get."""
+    found = _TEMPORARY.fullmatch(temporary.name)
+    return found["key"] if found else None
 
 
 def write_whole(path: Path, content: bytes) -> None:

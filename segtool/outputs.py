@@ -51,9 +51,11 @@ def write_outputs(
     failed_list = options.running.failed_list
     listed = (*listed, failed_list) if failed_list else listed
     if is_single(options):
+        plan = plan_single(options, wanted)
+        if options.running.dry_run:
+            return _tell_plan(plan, options, show)
         _refuse_foreign(listed, options, Records())
-        run = _Run(plan_single(options, wanted), options, None, show)
-        return _carry_out(run, start, lists)
+        return _carry_out(_Run(plan, options, None, show), start, lists)
     found = find_pictures(options, wanted)
     if options.running.dry_run:
         return _tell_plan(make_plan(options, wanted, found, read_records(options.output)), options, show)
@@ -62,7 +64,8 @@ def write_outputs(
             make_folder(kind.folder)  # what cannot be written is told before the network is loaded
         records = read_records(options.output)
         plan = make_plan(options, wanted, found, records)
-        if clear_leftovers(target_folders(plan), options.output, records):
+        folders = target_folders(plan).union(path.parent for path in listed)
+        if clear_leftovers(folders, options.output, records):
             plan = make_plan(options, wanted, found, records)  # what a killed run had finished has its name now
         _refuse_foreign(listed, options, records)
         return _carry_out(_Run(plan, options, record, show), start, lists)
@@ -97,8 +100,10 @@ class _Run:
         if job.path == STDIN:
             return read_image(_stdin(), max_pixels=self.options.sources.max_pixels)
         try:
-            # The stamp before the pixels: a change in between is then noticed by the next run.
-            self.begun[job.real] = time.monotonic(), Stamp.of(job.path)
+            # The stamp before the pixels, and of the first reading where there are two: a change in between is then
+            # noticed by the next run.
+            stamp = Stamp.of(job.path)
+            self.begun.setdefault(job.real, (time.monotonic(), stamp))
         except OSError as error:
             raise ImageError(f"{job} cannot be read: {error.strerror}.") from error
         return read_image(Path(job.path), max_pixels=self.options.sources.max_pixels, notice=self.show.notice)

@@ -71,13 +71,16 @@ def find_pictures(options: WriteOptions, wanted: Wanted) -> Found:
         raise UsageError(f"Two kinds of output share a folder: {', '.join(str(k.folder) for k in wanted.kinds)}.")
     masks = [os.path.realpath(options.masks)] if isinstance(options, OverlayOptions) and options.masks else []
     found = list(find_sources(options.sources, skip=outputs.union(masks)))
-    pictures = {s.real: s for s in reversed(found) if isinstance(s, Source)}  # a picture given twice is made once
+    pictures: dict[str, Source] = {}
+    for source in found:
+        if isinstance(source, Source):
+            pictures.setdefault(source.real, source)  # a picture given twice is made once, where it came first
     refused = tuple(s for s in found if isinstance(s, Refused))
     if not pictures and not refused:
         asked = options.sources
         where = asked.files_from if asked.files_from is not None else ", ".join(map(str, asked.inputs))
         raise SegtoolError(f"There are no pictures in {where}.")
-    return Found(tuple(reversed(pictures.values())), refused)
+    return Found(tuple(pictures.values()), refused)
 
 
 def make_plan(options: WriteOptions, wanted: Wanted, found: Found, records: Records) -> Plan:
@@ -165,8 +168,8 @@ def _judge(
     """Returns `new`, `kept` (still good), `stale` (ours, to be made again) or `foreign` (not as we left it)."""
     try:
         there = Stamp.of(target)
-    except (FileNotFoundError, NotADirectoryError):
-        return "new"  # where a file stands in the way of a folder, writing says so
+    except OSError:
+        return "new"  # where a file stands in the way of a folder, or a name is too long, writing says so
     made = next((entry for entry in reversed(history) if entry.output == there and entry.kind == kind.name), None)
     if made is None:
         return "foreign"

@@ -1,5 +1,6 @@
 """The run record `segtool.jsonl` in an output folder: a line a file, what was made from what (DESIGN section 5)."""
 
+import errno
 import json
 import os
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import portalocker
 
 from segtool.errors import OutputError
-from segtool.files import RECORD, make_folder, stale_files
+from segtool.files import RECORD, is_record, key_of_temporary, make_folder, name_key, stale_files
 
 Shard = tuple[int, int]  # I of N, from 1
 
@@ -101,17 +102,24 @@ class RecordWriter:
         self._made = None if folder.exists() else folder
         make_folder(folder)
         try:
-            self._file = self.path.open("ab")
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
         try:
             _take(self._file, self.path)
-            _refuse_beside(self.path, folder, shard)
         except OutputError:
             self._file.close()
             raise
-        if self._file.tell() and not self._ends_whole():
-            self._file.write(b"\n")  # a torn line must not swallow ours
+        try:
+            _refuse_beside(self.path, folder, shard)
+            if self._file.tell() and not self._ends_whole():
+                self._write(b"\n")  # a torn line must not swallow ours
+        except OSError as error:
+            self._leave()
+            raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
+        except OutputError:
+            self._leave()
+            raise
 
     def __enter__(self) -> "RecordWriter":
         return self
@@ -119,26 +127,39 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # every line was flushed; on a full disk, closing would hide the error that said so
-            if self._made is not None and not self._file.tell():
-                self.path.unlink()
-                self._made.rmdir()  # a run that could not begin leaves no trace
-            self._file.close()
+        self._leave()
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Adds one line. Raises OutputError when the disk is full or the folder lost."""
         self.check()
         try:
             with self._write_lock:
-                self._file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-                self._file.flush()
+                self._write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
 
     def check(self) -> None:
-        """Raises OutputError when the record was removed: its folder has gone, and must not be made anew."""
-        if os.fstat(self._file.fileno()).st_nlink == 0:
-            raise OutputError(f"{self.path.parent} was removed while it was written to: the run ends here.")
+        """Raises OutputError when the record is not where it was: its folder has gone, and must not be made anew."""
+        try:
+            there = os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise OutputError(f"{self.path.parent} was removed or moved while it was written to: the run ends here.")
+
+    def _leave(self) -> None:
+        with suppress(OSError), self._file:
+            if not self._file.tell():  # a run that could not begin leaves no trace
+                self.path.unlink()
+                if self._made is not None:
+                    self._made.rmdir()
+
+    def _write(self, content: bytes) -> None:
+        # Not through a buffer, which would keep what found no space, and write it later of a file that was given up.
+        begin = self._file.tell()
+        if self._file.write(content) < len(content):
+            self._file.truncate(begin)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _ends_whole(self) -> bool:
         with self.path.open("rb") as file:
@@ -153,16 +174,17 @@ def clear_leftovers(folders: Iterable[Path], root: Path, records: Records) -> bo
     with the record locked.
     """
     leftovers = {os.path.realpath(folder): files for folder in folders if (files := list(stale_files(folder)))}
-    finished: dict[tuple[str, Stamp], Path] = {}
+    # The stamp alone would not tell two apart: masks of one size are common, and clocks of file systems tick slowly.
+    finished: dict[tuple[str, str | None, Stamp], Path] = {}
     for name, history in records.by_output.items() if leftovers else ():
         path = root / name  # or `name` itself where it is absolute
         if not path.exists():
-            finished[os.path.realpath(path.parent), history[-1].output] = path
+            finished[os.path.realpath(path.parent), name_key(path.name), history[-1].output] = path
     named = False
     for folder, files in leftovers.items():
         for temporary in files:
             with suppress(OSError):  # somebody else was faster
-                target = finished.pop((folder, Stamp.of(temporary)), None)
+                target = finished.pop((folder, key_of_temporary(temporary), Stamp.of(temporary)), None)
                 if target:
                     temporary.replace(target)
                     named = True
@@ -172,13 +194,13 @@ def clear_leftovers(folders: Iterable[Path], root: Path, records: Records) -> bo
 
 
 def _record_files(folder: Path) -> list[Path]:
-    files = [folder / RECORD, *folder.glob("segtool.*-of-*.jsonl")]
-    return sorted((f for f in files if f.exists()), key=lambda f: f.stat().st_mtime_ns)
+    files = [file for file in folder.glob("segtool*.jsonl") if is_record(file.name)]
+    return sorted(files, key=lambda f: f.stat().st_mtime_ns)
 
 
-def _take(file: Any, path: Path) -> None:
+def _take(file: Any, path: Path, how: portalocker.LockFlags = portalocker.LOCK_EX) -> None:
     try:
-        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        portalocker.lock(file, how | portalocker.LOCK_NB)
     except portalocker.exceptions.LockException:
         raise OutputError(
             f"{path.parent} is being written to by another segtool: wait for it, or name another folder."
@@ -190,8 +212,9 @@ def _refuse_beside(own: Path, folder: Path, shard: Shard | None) -> None:
     siblings = f"-of-{shard[1]}.jsonl" if shard else None
     for path in _record_files(folder):
         if path != own and not (siblings and path.name.endswith(siblings)):
-            with path.open("ab") as file:
-                _take(file, path)
+            # Shared, or shards that start together would take each other for the owner.
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                _take(file, path, portalocker.LOCK_SH)
 
 
 def _entries(line: str) -> Iterator[tuple[str, Entry]]:

@@ -85,7 +85,8 @@ class Interrupt:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.exit_code = 128 + number
-        signal.signal(number, signal.SIG_DFL)
+        for each in self._previous:
+            signal.signal(each, signal.SIG_DFL)
 
     def until(self, items: Iterable[T]) -> Iterator[T]:
         """Yields `items` until an interrupt is asked for."""
@@ -98,13 +99,13 @@ def caught(
     """Returns `function` made safe for a stream: a failure is noted under `name(item)` and gives None.
 
     So is what nobody expected, since one picture that meets a bug must not end a night's run. A place that cannot be
-    written is no failure of one file: OutputError passes.
+    written, or a reader of stdout that went away, is no failure of one file: OutputError and BrokenPipeError pass.
     """
 
     def safe(item: T) -> R | None:
         try:
             return function(item)
-        except OutputError:
+        except (OutputError, BrokenPipeError):
             raise
         except SegtoolError as error:
             failures.add(name(item), error)

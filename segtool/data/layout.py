@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segtool.errors import DataError, SegtoolError
-from segtool.files import RECORD
+from segtool.files import is_record
 from segtool.options import VAL_FRACTION
 
 IMAGE_SUFFIXES = frozenset(
@@ -109,7 +109,7 @@ def image_names(
             entries = sorted((e for e in listing if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError as error:
         raise SegtoolError(f"Cannot read the folder {here}: {error.strerror}.") from error
-    if inside and any(entry.name == RECORD for entry in entries):
+    if inside and any(is_record(entry.name) for entry in entries):
         return
     for entry in entries:
         name = f"{inside}/{entry.name}" if inside else entry.name
