@@ -36,6 +36,8 @@ class TrainOptions:
     epoch_pictures: int | None = None
     batch_size: int = 8
     learning_rate: float = 1e-3
+    loss: str = "ce+dice"
+    class_weights: tuple[float, ...] = ()
     weight_decay: float = 0.01
     warmup: float = 0.05
     patience: int = 20

@@ -14,7 +14,7 @@ from keras import ops
 
 from segtool.model.batches import TrainingBatches, ValidationBatches
 from segtool.model.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from segtool.model.losses import PooledScores, binary_loss, multiclass_loss
+from segtool.model.losses import PooledScores, make_loss
 from segtool.model.unet import Architecture, build_unet, with_head
 from segtool.model.weights import load_weights
 from segtool.options import TrainOptions
@@ -178,7 +178,7 @@ def compiled(
     optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,
-        loss=binary_loss if architecture.classes == 2 else multiclass_loss,
+        loss=make_loss(options.loss, classes=architecture.classes, weights=options.class_weights),
         metrics=[PooledScores(architecture.classes)],
     )
     return model, schedule
