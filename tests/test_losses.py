@@ -11,8 +11,8 @@ import segtool.model  # noqa: F401  # chooses the Keras backend
 # isort: split
 import tensorflow as tf
 
-from segtool.imaging.metrics import Tally, confusion, scores_of
 from segtool.errors import UsageError
+from segtool.imaging.metrics import Tally, confusion, scores_of
 from segtool.model.losses import PooledScores, make_loss, parse_loss
 
 Array = npt.NDArray[Any]

@@ -113,9 +113,7 @@ def _binary(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
     # Not relu(x) − x·t + log(1 + e^−|x|): its gradient is wrong where x is 0, as it is wherever all features are dead.
     log_true = logits * target - ops.softplus(logits)
     weight = valid * (weights[0] + (weights[1] - weights[0]) * target) if weights else valid
-    return Compared(
-        log_true, weight, ops.expand_dims(ops.sigmoid(logits) * valid, -1), ops.expand_dims(target, -1)
-    )
+    return Compared(log_true, weight, ops.expand_dims(ops.sigmoid(logits) * valid, -1), ops.expand_dims(target, -1))
 
 
 def _multiclass(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
