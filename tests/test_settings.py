@@ -89,8 +89,13 @@ def test_imbalance_of_two_classes_is_left_to_dice() -> None:
     assert any("2.0% of the pixels" in reason for reason in reasons)
 
 
+def test_more_classes_are_learned_with_tversky_and_no_weights() -> None:
+    chosen = settings(replace(PHOTOS, shares=(0.97, 0.02, 0.01)))
+    assert (chosen.loss, chosen.class_weights) == ("ce+tversky", ())
+
+
 def test_a_loss_without_overlap_weighs_rare_classes() -> None:
-    shares = (0.5, 0.3, 0.15, 0.05)
+    shares = (0.55, 0.3, 0.12, 0.03)
     weights = settings(replace(PHOTOS, shares=shares), loss="ce").class_weights
     assert list(weights) == sorted(weights)
     assert weights == balanced_weights(shares)

@@ -39,8 +39,11 @@ class Averaged:
 
     def put_in(self, batches: TrainingBatches) -> None:
         """Replaces the weights by their average, with statistics measured on `batches`."""
-        self._raw = [keras.ops.convert_to_numpy(v.value) for v in self.model.variables]
+        self._raw = [np.array(keras.ops.convert_to_numpy(v.value)) for v in self.model.variables]
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        for variable in self.model.trainable_variables:
+            # On JAX the assignment shares the average's memory, which prediction then gives away.
+            variable.assign(np.array(keras.ops.convert_to_numpy(variable.value)))
         if self._normalises:
             for index in range(min(STATISTICS_BATCHES, len(batches))):
                 self._counting.predict_on_batch(np.asarray(batches[index][0]))
