@@ -8,7 +8,7 @@ from segtool.imaging.metrics import confusion, iou_of
 from segtool.model.threshold import best_of, histogram
 
 
-def drawn(seed: int, height: int = 20, width: int = 30) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def drawn(seed: int, height: int = 20, width: int = 30) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     truth = (rng.random((height, width)) < 0.3).astype(np.uint8)
     probability = np.clip(0.25 + 0.2 * truth + rng.normal(0, 0.1, truth.shape), 0, 1).astype(np.float32)
@@ -16,7 +16,7 @@ def drawn(seed: int, height: int = 20, width: int = 30) -> tuple[np.ndarray, np.
     return probability[..., None], truth
 
 
-def pooled_iou(samples: list[tuple[np.ndarray, np.ndarray]], threshold: float) -> float:  # type: ignore[type-arg]
+def pooled_iou(samples: list[tuple[np.ndarray, np.ndarray]], threshold: float) -> float:
     counts = sum(confusion(t, to_mask(p, *t.shape, threshold=threshold), 2) for p, t in samples)
     return float(iou_of(np.asarray(counts))[1])
 

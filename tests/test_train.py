@@ -145,7 +145,7 @@ def test_a_grid_trains_every_combination_once_and_writes_its_table(shapes: Path,
 
 
 @pytest.mark.parametrize(
-    ("text", "minutes"), [("45", 45), ("45m", 45), ("1h30m", 90), ("90s", 1.5), ("2h", 120), ("1.5", 1.5), ("1m30s", 1.5)]
+    ("text", "minutes"), [("45", 45), ("45m", 45), ("1h30m", 90), ("90s", 1.5), ("2h", 120), ("1m30s", 1.5)]
 )  # fmt: skip
 def test_a_time_budget_is_a_length_of_time(text: str, minutes: float) -> None:
     assert _minutes(text) == pytest.approx(minutes)

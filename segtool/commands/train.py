@@ -1,7 +1,7 @@
 """`segtool train`: datasets to a run folder with weights, history, curves, and a card whose scores were measured."""
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
