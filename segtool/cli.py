@@ -5,6 +5,7 @@ Each command begins with its imports, so that `--help` loads no NumPy, OpenCV or
 
 import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -16,7 +17,6 @@ from segtool.card import DEFAULT_WEIGHTS
 from segtool.errors import SegtoolError, UsageError
 from segtool.options import (
     MAX_PIXELS,
-    NETWORK_SIZE,
     STYLES,
     VAL_FRACTION,
     VALUES,
@@ -53,6 +53,8 @@ app = typer.Typer(
 TRAIN = TrainOptions(data=(), run=Path())
 EVALUATE = EvaluateOptions(data=Path())
 SYNTH = SynthOptions(data=Path())
+
+CHOSEN = "from the data"
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notices and no progress; failures are still named.")]
 Weights = Annotated[
@@ -280,6 +282,7 @@ def overlay(
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[list[Path], typer.Argument(metavar="DATA", help="Datasets to learn from.")],
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A new folder for the run.")],
     mix: Annotated[
@@ -299,55 +302,109 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the weights.", show_default="the name of RUN")] = TRAIN.name,
     terms: Annotated[str, typer.Option(help="Terms of the weights and their data, for the card.")] = TRAIN.terms,
     init: Annotated[
-        str | None, typer.Option(help="Start from these weights and their network, in place of random ones.")
+        str | None,
+        typer.Option(
+            help="Start from these weights and their network; with other classes, from all but its last layer."
+        ),
     ] = TRAIN.init,
-    depth: Annotated[int, typer.Option(min=1, max=8, help="How often the picture is halved.")] = TRAIN.depth,
-    width: Annotated[int, typer.Option(min=1, help="Channels at the top; doubled by every level.")] = TRAIN.width,
-    max_width: Annotated[int, typer.Option(min=1, help="Channels at most.")] = TRAIN.max_width,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A way down of keras.applications: MobileNetV3Small, MobileNetV3Large, EfficientNetV2B0 to B3.",
+            show_default="the U-Net's own",
+        ),
+    ] = TRAIN.encoder,
+    encoder_weights: Annotated[
+        str, typer.Option(metavar="none|imagenet|FILE", help="What --encoder starts from; imagenet is downloaded.")
+    ] = TRAIN.encoder_weights,
+    depth: Annotated[
+        int | None, typer.Option(min=1, max=8, help="How often the picture is halved.", show_default=CHOSEN)
+    ] = TRAIN.depth,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Channels at the top; doubled by every level.", show_default=CHOSEN)
+    ] = TRAIN.width,
+    max_width: Annotated[
+        int | None, typer.Option(min=1, help="Channels at most.", show_default="16 × width")
+    ] = TRAIN.max_width,
     norm: Annotated[bool, typer.Option(help="Batch normalisation after every convolution.")] = TRAIN.norm,
     residual: Annotated[bool, typer.Option(help="A shortcut around every two convolutions.")] = TRAIN.residual,
     stem: Annotated[
-        int, typer.Option(min=1, max=2, help="2 halves the picture first: four times less work, softer edges.")
-    ] = TRAIN.stem,
-    network_size: Annotated[
         int | None,
         typer.Option(
-            min=8,
-            help="Long side of a picture as the network sees it.",
-            show_default=f"{NETWORK_SIZE}, or that of --init",
+            min=1, max=2, help="2 halves the picture first: four times less work, softer edges.", show_default=CHOSEN
         ),
+    ] = TRAIN.stem,
+    network_size: Annotated[
+        int | None, typer.Option(min=8, help="Long side of a picture as the network sees it.", show_default=CHOSEN)
     ] = TRAIN.network_size,
     crop_size: Annotated[
         int | None, typer.Option(min=8, help="Side of the square views trained on.", show_default="--network-size")
     ] = TRAIN.crop_size,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs at most.")] = TRAIN.epochs,
     epoch_pictures: Annotated[
-        int | None, typer.Option(min=1, help="Pictures an epoch.", show_default="all once")
+        int | None, typer.Option(min=1, help="Pictures an epoch.", show_default="all once, 32 batches at least")
     ] = TRAIN.epoch_pictures,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = TRAIN.batch_size,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures at once; halved where memory runs out.", show_default=CHOSEN)
+    ] = TRAIN.batch_size,
+    accumulate: Annotated[
+        int | None, typer.Option(min=1, help="Batches whose gradients make one step.", show_default="1")
+    ] = TRAIN.accumulate,
     learning_rate: Annotated[
-        float, typer.Option(min=0, help="Peak, after warm-up, before the cosine.")
+        float | None,
+        typer.Option(min=0, help="Peak, after warm-up, before the cosine.", show_default="0.002; 0.0003 with --init"),
     ] = TRAIN.learning_rate,
+    loss: Annotated[
+        str | None,
+        typer.Option(metavar="SUM", help="Sum of ce, dice, focal and tversky, as ce+0.5*dice.", show_default=CHOSEN),
+    ] = TRAIN.loss,
+    class_weights: Annotated[
+        str, typer.Option(metavar="auto|none|N,N,...", help="Weight of each class in ce and focal.")
+    ] = TRAIN.class_weights,
     weight_decay: Annotated[float, typer.Option(min=0, help="AdamW's, on kernels.")] = TRAIN.weight_decay,
+    warmup: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the training in which the rate rises.")
+    ] = TRAIN.warmup,
+    clip: Annotated[float, typer.Option(min=0, help="Norm of all gradients at most; 0 for any.")] = TRAIN.clip,
+    ema: Annotated[
+        float, typer.Option(min=0, max=0.9999, help="Keep a moving average of the weights, such as 0.99; 0 for none.")
+    ] = TRAIN.ema,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better val IoU before it ends.")
     ] = TRAIN.patience,
     time_budget: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            min=0,
-            metavar="MINUTES",
-            help="Minutes of fitting at most; the schedule fits itself to them.",
+            metavar="TIME",
+            help="Fitting at most, as 45m, 1h30m or 90s (a plain number: minutes); the schedule fits itself to it.",
             show_default="none",
         ),
-    ] = TRAIN.time_budget,
+    ] = None,
     precision: Precision = TRAIN.precision,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Of first weights, order and augmentation.")
     ] = TRAIN.seed,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with RUN; all else as it was, but epochs, patience, budget.")
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Same data, seed and machine: the same weights. Slower.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Logs for TensorBoard in RUN/tensorboard.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings of another run, its config.json or folder; options given beside it win."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with RUN as it was begun; a run killed at any moment can.")
+    ] = False,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V,V",
+            help="Train every combination, each in RUN/COMBINATION; repeatable, goes on when called again.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Fits a U-Net to images and their masks.
@@ -356,25 +413,45 @@ def train(
     masks, split by a hash of the name. A mask has the name of its image. What mask values mean is found out and
     printed: 0 and one other value, ids below 64 (255 is ignored), or what DATA/classes.json says.
 
+    What is not given is chosen from the pictures, the class shares and the memory, and told with its reason.
+
     RUN gets weights.keras (the epoch with the best val IoU; every other command takes RUN as --weights), history.csv,
-    curves.png, config.json and a checkpoint for --resume.
+    curves.png, samples/, config.json and a checkpoint for --resume. A resumed run is that of one undisturbed, to the
+    last bit with --deterministic; with --time-budget the schedule follows the clock and may differ.
 
     Example: segtool train data/ runs/mine --epochs 30
     """
-    from segtool.commands.train import train as run
+    from segtool.grid import parse_grid
     from segtool.report.console import show_trained
     from segtool.report.notices import Show
+    from segtool.runs import read_config, repeated
 
     options = TrainOptions(
         data=tuple(data), run=folder, mix=_numbers("--mix", mix), mask_suffix=mask_suffix,
         val_fraction=TRAIN.val_fraction if val_fraction is None else val_fraction,
-        class_names=_names("--class-names", class_names), name=name, terms=terms, init=init,
-        depth=depth, width=width, max_width=max_width, norm=norm, residual=residual, stem=stem,
-        network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
-        batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, patience=patience,
-        time_budget=time_budget, precision=precision, seed=seed,
+        class_names=_names("--class-names", class_names), name=name, terms=terms, init=init, encoder=encoder,
+        encoder_weights=encoder_weights, depth=depth, width=width, max_width=max_width, norm=norm, residual=residual,
+        stem=stem, network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
+        batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, loss=loss,
+        class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema, patience=patience,
+        time_budget=_minutes(time_budget), precision=precision, seed=seed, deterministic=deterministic,
+        tensorboard=tensorboard, grid=parse_grid(grid or ()),
     )  # fmt: skip
-    result = run(options, Show(quiet), resume=resume)
+    sources = {key: context.get_parameter_source(key) for key in context.params}
+    given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    if config is not None:
+        options = repeated(options, read_config(config), given)
+    if options.grid:
+        from segtool.commands.grid import train_grid
+        from segtool.commands.train import train as run
+        from segtool.report.grid import show_grid
+
+        tried = train_grid(options, Show(quiet), run)
+        show_grid(tried, quiet=quiet)
+        raise typer.Exit(tried.exit_code)
+    from segtool.commands.train import train as run
+
+    result = run(options, Show(quiet), resume=resume, given=given)
     show_trained(result, quiet=quiet)
     raise typer.Exit(result.exit_code)
 
@@ -512,3 +589,19 @@ def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
     if not all(0 <= n < math.inf for n in numbers) or (numbers and sum(numbers) <= 0):
         raise UsageError(f"{flag} {text} needs shares of 0 or more, not all 0.")
     return numbers
+
+
+def _minutes(text: str | None) -> float | None:
+    """Returns the minutes of a length of time such as 45m, 1h30m, 90s or 45."""
+    if text is None:
+        return None
+    plain = text.strip().lower()
+    written = f"{plain}m" if re.fullmatch("[0-9.]+", plain) else plain
+    found = re.fullmatch(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?", written)
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
+    except ValueError:
+        hours = minutes = seconds = 0.0
+    if not 0 < (total := hours * 60 + minutes + seconds / 60) < math.inf:
+        raise UsageError(f"--time-budget {text} is no length of time like 45m, 1h30m, 90s or 45 (minutes).")
+    return total

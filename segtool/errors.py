@@ -4,6 +4,7 @@
     ├── UsageError        2   the command line cannot mean anything
     ├── DataError         1   a dataset that breaks the contract of images/ and masks/
     ├── ModelError        1   weights that cannot be used, or not for this
+    ├── TrainingError     1   a training that cannot go on: no memory, a loss that is no number
     ├── ImageError        1   one picture that cannot be read; ends that picture, not the run
     ├── DeviceMemoryError 1   a batch that does not fit into the device; smaller ones may
     └── OutputError       1   the place to write to; ends the run at once
@@ -30,6 +31,10 @@ class DataError(SegtoolError):
 
 class ModelError(SegtoolError):
     """A weights file that is damaged, foreign, too new, or made for other classes."""
+
+
+class TrainingError(SegtoolError):
+    """A training that cannot go on as it was asked for."""
 
 
 class ImageError(SegtoolError):

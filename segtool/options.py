@@ -8,13 +8,16 @@ from segtool.card import DEFAULT_WEIGHTS, Card
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 VALUES = ("255", "palette", "id", "soft", "source")
 STYLES = ("tint", "contour", "dim", "side-by-side")
-NETWORK_SIZE = 256  # of a network trained from nothing; --init has its own
 MAX_PIXELS = 179_000_000  # where Pillow would stop by itself; such a picture takes 1.3 GB while it is read
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """`segtool train`: `data` folders, drawn from by `mix` (empty: by their number of pictures), into `run`."""
+    """`segtool train`: `data` folders, drawn from by `mix` (empty: by their number of pictures), into `run`.
+
+    None is chosen from the data by the rules of `segtool.settings`. `time_budget` is in minutes; `grid` holds, a key
+    each, the values whose combinations are all trained.
+    """
 
     data: tuple[Path, ...]
     run: Path
@@ -26,25 +29,35 @@ class TrainOptions:
     terms: str = ""
     init: str | None = None
 
-    depth: int = 4
-    width: int = 16
-    max_width: int = 1024
+    encoder: str = ""
+    encoder_weights: str = "none"
+    depth: int | None = None
+    width: int | None = None
+    max_width: int | None = None
     norm: bool = True
-    residual: bool = False
-    stem: int = 1
+    residual: bool = True
+    stem: int | None = None
     network_size: int | None = None
     crop_size: int | None = None
 
     epochs: int = 100
     epoch_pictures: int | None = None
-    batch_size: int = 8
-    learning_rate: float = 1e-3
+    batch_size: int | None = None
+    accumulate: int | None = None
+    learning_rate: float | None = None
+    loss: str | None = None
+    class_weights: str = "auto"
     weight_decay: float = 0.01
     warmup: float = 0.05
+    clip: float = 1.0
+    ema: float = 0.0
     patience: int = 20
     time_budget: float | None = None
     precision: str = "auto"
     seed: int = 0
+    deterministic: bool = False
+    tensorboard: bool = False
+    grid: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)

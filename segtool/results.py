@@ -100,6 +100,39 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class TriedRow:
+    """One combination of a grid: figures of its best epoch on val, at the threshold that is best there.
+
+    `iou` and `iou_image` are the foreground's, or the mean over classes; `val_loss` is of the loss trained with.
+    """
+
+    configuration: str
+    epochs: int
+    val_loss: float
+    val_accuracy: float
+    iou: float | None
+    iou_image: float | None
+    images_per_second: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What `train --grid` did: a row a combination that is finished, of `combinations`."""
+
+    run: Path
+    rows: tuple[TriedRow, ...]
+    combinations: int
+    failures: Failures
+    interrupted: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """130 or 143 when interrupted, 3 when a combination failed or pairs could not be read, else 0."""
+        return self.interrupted or (EXIT_PARTIAL if self.failures else EXIT_DONE)
+
+
+@dataclass(frozen=True)
 class Synthesised:
     """What `synth` wrote: pairs by split."""
 

@@ -104,3 +104,14 @@ def test_views_are_zoomed_around_the_scale_asked_for() -> None:
             zooms.append(np.sqrt(truth.sum()) / (40 * 0.5))
     assert len(zooms) > 20
     assert 0.95 * ZOOM[0] < min(zooms) < 1 < max(zooms) < 1.05 * ZOOM[1]
+
+
+def test_grey_pictures_stay_grey_and_lose_no_detail_to_blurring_when_tiny() -> None:
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.integers(0, 256, (64, 64, 1), np.uint8), 3, axis=2)
+    for index in range(40):
+        view, _ = augment(
+            grey, np.zeros((64, 64), np.uint8), shape=(64, 64), scale=1, seed=0, epoch=0, index=index, grey=True
+        )
+        # Noise and JPEG know no grey: what they add is small.
+        assert np.abs(view.astype(int).mean((0, 1)) - view.mean()).max() < 3

@@ -236,3 +236,23 @@ def test_the_first_two_validation_batches_differ_in_both_sides_where_any_do() ->
     sides = [(16, 16)] * 3 + [(16, 8), (8, 16)] + [(16, 12)] * 3
     data = ValidationBatches(store(*sides), batch_size=2)
     assert {data[0][0].shape[1:3], data[1][0].shape[1:3]} == {(8, 16), (16, 8)}
+
+
+def test_batches_of_another_size_show_the_same_pictures_in_the_same_order() -> None:
+    four, two = training(8, batch_size=4), training(8, batch_size=4).in_batches_of(2)
+    for index in range(2):
+        images = np.concatenate([two[2 * index][0], two[2 * index + 1][0]])
+        np.testing.assert_array_equal(four[index][0], images)
+
+
+def test_a_batch_knows_the_names_of_its_pictures_at_any_epoch() -> None:
+    data = training(8, batch_size=4)
+    wanted = [[f"p{i}" for i in data.order_of(3)[4 * b : 4 * b + 4]] for b in range(2)]
+    assert [data.names(3, 0), data.names(3, 1)] == wanted
+    assert data.epoch == 0
+
+
+def test_batches_standing_at_an_epoch_do_not_move_the_others() -> None:
+    data = training(8, batch_size=4)
+    other = data.at_epoch(2)
+    assert (data.epoch, other.epoch, other.order) == (0, 2, data.order_of(2))

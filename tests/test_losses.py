@@ -11,12 +11,15 @@ import segtool.model  # noqa: F401  # chooses the Keras backend
 # isort: split
 import tensorflow as tf
 
+from segtool.errors import UsageError
 from segtool.imaging.metrics import Tally, confusion, scores_of
-from segtool.model.losses import PooledScores, binary_loss, multiclass_loss
+from segtool.model.losses import PooledScores, make_loss, parse_loss
 
 Array = npt.NDArray[Any]
 SHAPE = (3, 5, 4)
 ALL, SOME, NOTHING = 1.0, 0.7, 0.0  # shares of the pixels that count
+LOSSES = ["ce", "dice", "focal", "tversky", "ce+dice"]
+CASES = [(classes, make_loss(text, classes=classes)) for classes in (2, 4) for text in LOSSES]
 
 
 def draw(classes: int, *, counted: float = SOME, seed: int = 0, spread: float = 3.0) -> tuple[Array, Array]:
@@ -27,55 +30,105 @@ def draw(classes: int, *, counted: float = SOME, seed: int = 0, spread: float = 
     return truth, rng.normal(0, spread, (*SHAPE, 1 if classes == 2 else classes)).astype(np.float32)
 
 
-def binary_definition(truth: Array, logits: Array) -> float:
-    valid, target = truth != 255, (truth == 1).astype(np.float64)
-    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    cross_entropy = -(target * np.log(p) + (1 - target) * np.log1p(-p))
-    dice = (2 * (p * target)[valid].sum() + 1) / (p[valid].sum() + target[valid].sum() + 1)
-    return float((cross_entropy[valid].mean() if valid.any() else 0.0) + 1 - dice)
+WEIGHTS = {2: (0.5, 2.0), 3: (0.3, 1.0, 4.0), 5: (1.0, 2.0, 0.0, 3.0, 0.5)}
 
 
-def multiclass_definition(truth: Array, logits: Array) -> float:
-    ids, wide = truth[..., 0], logits.astype(np.float64)
-    p = np.exp(wide) / np.exp(wide).sum(-1, keepdims=True)
-    valid = ids != 255
-    picked = np.take_along_axis(p, np.where(valid, ids, 0)[..., None].astype(int), -1)[..., 0]
-    return float(-np.log(picked[valid]).mean()) if valid.any() else 0.0
+def definition(name: str, truth: Array, logits: Array, weights: tuple[float, ...] = ()) -> float:
+    """Returns one term of a loss by its definition, pixel by pixel and class by class."""
+    ids, wide = truth[..., 0].ravel(), logits.astype(np.float64).reshape(-1, logits.shape[-1])
+    wide = np.hstack([np.zeros_like(wide), wide]) if wide.shape[1] == 1 else wide
+    counted = ids != 255
+    p = (np.exp(wide - wide.max(1, keepdims=True)))[counted]
+    p, ids = p / p.sum(1, keepdims=True), ids[counted].astype(int)
+    classes = p.shape[1]
+    if name in ("ce", "focal"):
+        weight = np.array(weights or [1.0] * classes)[ids]
+        true = p[np.arange(len(ids)), ids]
+        values = -np.log(true) * ((1 - true) ** 2 if name == "focal" else 1)
+        return float((values * weight).sum() / weight.sum()) if weight.sum() else 0.0
+    a, b = (0.5, 0.5) if name == "dice" else (0.3, 0.7)
+    losses = []
+    for c in [1] if classes == 2 else range(classes):
+        true = ids == c
+        if not true.any() and classes > 2:
+            continue
+        hits, extra, missed = p[true, c].sum(), p[~true, c].sum(), (1 - p[true, c]).sum()
+        losses.append(1 - (hits + 0.5) / (hits + a * extra + b * missed + 0.5))
+    return float(np.mean(losses)) if losses else 0.0
 
 
 @pytest.mark.parametrize("counted", [ALL, SOME, NOTHING])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_binary_loss_is_cross_entropy_plus_pooled_dice(counted: float, seed: int) -> None:
-    truth, logits = draw(2, counted=counted, seed=seed)
-    assert float(binary_loss(truth, logits)) == pytest.approx(binary_definition(truth, logits), abs=1e-5)
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["ce", "dice", "focal", "tversky"])
+def test_every_term_is_its_definition(name: str, weighted: bool, classes: int, counted: float) -> None:
+    weights = WEIGHTS[classes] if weighted else ()
+    truth, logits = draw(classes, counted=counted, seed=classes)
+    wanted = definition(name, truth, logits, weights)
+    assert float(make_loss(name, classes=classes, weights=weights)(truth, logits)) == pytest.approx(wanted, abs=1e-5)
 
 
-@pytest.mark.parametrize("counted", [ALL, SOME, NOTHING])
 @pytest.mark.parametrize("classes", [3, 5])
-def test_the_loss_of_more_classes_is_the_mean_cross_entropy(counted: float, classes: int) -> None:
-    truth, logits = draw(classes, counted=counted)
-    assert float(multiclass_loss(truth, logits)) == pytest.approx(multiclass_definition(truth, logits), abs=1e-5)
+@pytest.mark.parametrize("name", ["dice", "tversky"])
+def test_a_class_that_is_not_in_the_truth_has_no_say_in_overlap_losses(name: str, classes: int) -> None:
+    truth, logits = draw(classes)
+    truth[truth == 1] = 0
+    wanted = definition(name, truth, logits)
+    assert float(make_loss(name, classes=classes)(truth, logits)) == pytest.approx(wanted, abs=1e-5)
 
 
-def test_where_nothing_counts_the_loss_is_zero() -> None:
-    assert float(binary_loss(*draw(2, counted=NOTHING))) == pytest.approx(0, abs=1e-6)
-    assert float(multiclass_loss(*draw(3, counted=NOTHING))) == 0
+def test_an_empty_truth_of_two_classes_still_counts_what_was_found_for_nothing() -> None:
+    truth, logits = np.zeros((1, 4, 4, 1), np.uint8), np.zeros((1, 4, 4, 1), np.float32)
+    assert float(make_loss("dice", classes=2)(truth, logits)) > 0.5
+    assert float(make_loss("dice", classes=2)(truth, logits - 20)) == pytest.approx(0, abs=1e-5)
 
 
-@pytest.mark.parametrize(("classes", "loss"), [(2, binary_loss), (3, multiclass_loss)])
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("ce", [(1, "ce")]), ("ce+dice", [(1, "ce"), (1, "dice")]), ("ce + 0.5*focal", [(1, "ce"), (0.5, "focal")]),
+        ("2*tversky+.25*ce+dice", [(2, "tversky"), (0.25, "ce"), (1, "dice")]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_sum_of_losses_is_the_sum_of_its_terms(text: str, terms: list[tuple[float, str]], classes: int) -> None:
+    assert list(parse_loss(text)) == terms
+    truth, logits = draw(classes)
+    wanted = sum(factor * definition(name, truth, logits) for factor, name in terms)
+    assert float(make_loss(text, classes=classes)(truth, logits)) == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", "mse", "ce+", "ce-dice", "0*ce", "1.2.3*ce", "ce*2", "ce dice", "Lambda"])
+def test_what_is_no_loss_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="is no sum of ce, dice, focal, tversky"):
+        make_loss(text, classes=2)
+
+
+def test_a_weight_for_every_class_or_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="3 weights for 2 classes"):
+        make_loss("ce", classes=2, weights=(1, 2, 3))
+
+
+@pytest.mark.parametrize("text", LOSSES)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_where_nothing_counts_the_loss_is_zero(text: str, classes: int) -> None:
+    assert float(make_loss(text, classes=classes)(*draw(classes, counted=NOTHING))) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "loss"), CASES)
 def test_huge_logits_give_a_finite_loss(classes: int, loss: Any) -> None:
     truth, logits = draw(classes, spread=1e4)
     assert np.isfinite(float(loss(truth, logits)))
 
 
-@pytest.mark.parametrize(("classes", "loss"), [(2, binary_loss), (4, multiclass_loss)])
+@pytest.mark.parametrize(("classes", "loss"), CASES)
 def test_logits_of_ignored_pixels_change_nothing(classes: int, loss: Any) -> None:
     truth, logits = draw(classes)
     other = np.where(truth == 255, logits + 7, logits)
     assert float(loss(truth, other)) == float(loss(truth, logits))
 
 
-@pytest.mark.parametrize(("classes", "loss"), [(2, binary_loss), (4, multiclass_loss)])
+@pytest.mark.parametrize(("classes", "loss"), CASES)
 @pytest.mark.parametrize("counted", [SOME, NOTHING])
 def test_gradients_are_zero_at_ignored_pixels_and_nowhere_else(classes: int, loss: Any, counted: float) -> None:
     truth, logits = draw(classes, counted=counted)
@@ -85,23 +138,25 @@ def test_gradients_are_zero_at_ignored_pixels_and_nowhere_else(classes: int, los
     assert (np.abs(gradient[~ignored]).max(-1, initial=0) > 0).all()
 
 
+@pytest.mark.parametrize("name", ["ce", "dice", "focal", "tversky"])
 @pytest.mark.parametrize("logit", [-2.0, 0.0, 2.0])
-def test_the_binary_gradient_is_that_of_the_definition(logit: float) -> None:
+def test_the_binary_gradient_is_that_of_the_definition(logit: float, name: str) -> None:
     truth, _ = draw(2)
     logits = np.full(truth.shape, logit, np.float32)
-    gradient = _gradient(binary_loss, truth, logits)
+    gradient = _gradient(make_loss(name, classes=2), truth, logits)
     for place in ((0, 0, 0, 0), (1, 2, 3, 0), (2, 4, 1, 0)):
         step = np.zeros(truth.shape)
         step[place] = 1e-4
-        slope = (binary_definition(truth, logits + step) - binary_definition(truth, logits - step)) / 2e-4
+        slope = (definition(name, truth, logits + step) - definition(name, truth, logits - step)) / 2e-4
         assert gradient[place] == pytest.approx(slope, abs=1e-5)
 
 
 def test_a_perfect_prediction_has_nearly_no_loss_and_the_opposite_much() -> None:
     truth, _ = draw(2)
     right = np.where(truth == 1, 30, -30).astype(np.float32)
-    assert float(binary_loss(truth, right)) == pytest.approx(0, abs=1e-5)
-    assert float(binary_loss(truth, -right)) > 10
+    loss = make_loss("ce+dice", classes=2)
+    assert float(loss(truth, right)) == pytest.approx(0, abs=1e-5)
+    assert float(loss(truth, -right)) > 10
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])

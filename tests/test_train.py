@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from conftest import Run
 from PIL import Image
 
 from segtool.card import read_card
+from segtool.cli import _minutes
 
-TINY = ["--depth", 2, "--width", 4, "--network-size", 32, "--batch-size", 4]
+TINY = ["--depth", 2, "--width", 4, "--network-size", 32, "--batch-size", 4, "--epoch-pictures", 12]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,108 @@ def test_curves_are_a_picture(run: Path) -> None:
         assert curves.width > 600
 
 
+def test_samples_of_the_best_epochs_are_pictures(run: Path) -> None:
+    sheets = sorted((run / "samples").iterdir())
+    assert sheets and all(re.fullmatch(r"epoch-000[12]\.png", p.name) for p in sheets)
+    with Image.open(sheets[-1]) as sheet:
+        assert sheet.width == 4 * 256 + 3 * 6
+
+
+def test_the_config_holds_what_was_asked_what_was_chosen_and_why(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    assert config["options"]["batch_size"] == 4 and config["options"]["loss"] is None
+    assert config["settings"]["loss"] == "ce+dice" and config["settings"]["stem"] == 1
+    assert any(reason.startswith("loss ce+dice") for reason in config["reasons"])
+    assert config["fingerprint"]["train"] == 12 and len(config["fingerprint"]["digest"]) == 16
+
+
+def test_config_repeats_a_run_and_options_beside_it_win(run: Path, shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    done = segtool("train", shapes, tmp_path / "again", "--config", run, "--epochs", 1, "--width", 5)
+    assert done.returncode == 0, done.stderr
+    before, now = (json.loads((p / "config.json").read_text()) for p in (run, tmp_path / "again"))
+    assert {**before["settings"], "width": 5} == now["settings"]
+    assert now["options"]["epochs"] == 1
+    assert read_card(tmp_path / "again/weights.keras").classes == read_card(run / "weights.keras").classes
+
+
+def test_resume_needs_no_option_again_and_refuses_data_that_changed(
+    run: Path, shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    data, folder = tmp_path / "data", tmp_path / "mine"
+    shutil.copytree(run, folder)
+    shutil.copytree(shapes, data)
+    done = segtool("train", shapes, folder, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert history(folder) == history(run)
+    shutil.copyfile(data / "train/masks/00001.png", data / "train/masks/00002.png")
+    config = json.loads((folder / "config.json").read_text())
+    config["options"]["data"] = [str(data.resolve())]
+    (folder / "config.json").write_text(json.dumps(config))
+    changed = segtool("train", data, folder, "--resume")
+    assert changed.returncode == 2
+    assert "changed since" in changed.stderr
+
+
+def test_init_of_other_classes_takes_all_but_the_head(
+    run: Path, colored_shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    options = ["--batch-size", 4, "--epochs", 1, "--learning-rate", 0, "--epoch-pictures", 12]
+    done = segtool("train", colored_shapes, tmp_path / "tuned", *options, "--init", run)
+    assert done.returncode == 0, done.stderr
+    assert "knows 2 classes, this data 5: all its layers are taken but the last" in done.stderr
+    script = (
+        "import keras, numpy as np, sys\n"
+        "a, b = (keras.models.load_model(p) for p in sys.argv[1:])\n"
+        "print([x.path for x, y in zip(a.trainable_variables, b.trainable_variables, strict=True)"
+        " if x.shape != y.shape or not np.array_equal(x, y)])\n"
+    )
+    command = [sys.executable, "-c", script, str(run / "weights.keras"), str(tmp_path / "tuned/weights.keras")]
+    changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert changed == "['logits/kernel', 'logits/bias']"
+
+
+def test_a_grid_trains_every_combination_once_and_writes_its_table(shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    arguments = [
+        "train",
+        shapes,
+        tmp_path / "runs",
+        *TINY,
+        "--epochs",
+        1,
+        "--grid",
+        "lr=1e-3,1e-2",
+        "--grid",
+        "norm=no",
+    ]
+    done = segtool(*arguments)
+    assert done.returncode == 0, done.stderr
+    names = ["lr=1e-3 norm=no", "lr=1e-2 norm=no"]
+    assert all(name in done.stdout for name in names)
+    with (tmp_path / "runs/grid.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["configuration"] for row in rows] == names
+    assert (tmp_path / "runs/grid.md").read_text().count("\n") == 4
+    for name, row in zip(names, rows, strict=True):
+        card = read_card(tmp_path / "runs" / name.replace(" ", "_") / "weights.keras")
+        assert float(row["val_iou"]) == pytest.approx(card.scores["val"]["miou"])
+        assert int(row["parameters"]) == card.parameters
+
+    shutil.rmtree(tmp_path / "runs/lr=1e-2_norm=no")
+    again = segtool(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert "[2/2] lr=1e-2" in again.stderr and "[1/2]" not in again.stderr
+    other = segtool(*arguments, "--seed", 3)
+    assert other.returncode == 2
+    assert "seed 0 -> 3" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("45", 45), ("45m", 45), ("1h30m", 90), ("90s", 1.5), ("2h", 120), ("1m30s", 1.5)]
+)  # fmt: skip
+def test_a_time_budget_is_a_length_of_time(text: str, minutes: float) -> None:
+    assert _minutes(text) == pytest.approx(minutes)
+
+
 def test_the_card_knows_everything_needed_to_use_the_weights(run: Path, shapes: Path) -> None:
     card = read_card(run / "weights.keras")
     assert (card.name, card.task, card.network_size, card.stride) == ("mine", "binary", 32, 4)
@@ -55,7 +159,8 @@ def test_the_card_knows_everything_needed_to_use_the_weights(run: Path, shapes: 
     assert card.trained_on[0]["name"] == shapes.name
     assert card.trained_on[0]["train"] == 12
     assert set(card.scores["val"]["by_data"]) == {shapes.name}
-    assert card.scores["val"]["threshold"] == 0.5
+    assert card.scores["val"]["threshold"] == card.threshold
+    assert card.scores["val"]["threshold_from"] == "val"
     assert card.parameters > 0 and card.flops > 0
 
 
@@ -103,7 +208,7 @@ def test_a_run_that_is_not_empty_is_refused(run: Path, shapes: Path, segtool: Ru
 
 
 def test_init_starts_from_other_weights(run: Path, shapes: Path, segtool: Run, tmp_path: Path) -> None:
-    options = ["--network-size", 32, "--batch-size", 4, "--epochs", 1, "--learning-rate", 0]
+    options = ["--network-size", 32, "--batch-size", 4, "--epochs", 1, "--learning-rate", 0, "--epoch-pictures", 12]
     done = segtool("train", shapes, tmp_path / "tuned", *options, "--init", run)
     assert done.returncode == 0, done.stderr
     # At a learning rate of 0 only the normalisation statistics move: the kernels are those of the start.
@@ -173,6 +278,15 @@ def test_a_pair_that_cannot_be_read_is_named_and_the_rest_trains(shapes: Path, s
         (["data", "run", "--mix", "1,2"], 2, "--mix has 2 shares for 1 datasets"),
         (["data", "run", "--mix", "much"], 2, "--mix much is no list of numbers"),
         (["data", "run", "--class-names", "a,b,c"], 1, "3 class names for 2 classes"),
+        (["data", "run", "--time-budget", "soon"], 2, "--time-budget soon is no length of time like 45m"),
+        (["data", "run", "--time-budget", "0"], 2, "--time-budget 0 is no length of time"),
+        (["data", "run", "--loss", "mse"], 2, "--loss mse is no sum of ce, dice, focal, tversky"),
+        (["data", "run", "--class-weights", "1,2,3"], 2, "3 weights for 2 classes"),
+        (["data", "run", "--grid", "size=3"], 2, "--grid size=3 is not KEY=V,V"),
+        (["data", "run", "--grid", "depth=deep"], 2, "deep is no value of depth"),
+        (["data", "run", "--encoder", "VGG16"], 2, "--encoder VGG16 is not one of MobileNetV3Small"),
+        (["data", "run", "--config", "nowhere.json"], 2, "nowhere.json is not the config of a run"),
+        (["data", "run", "--init", "shapes", "--depth", 3], 2, "brings its own network"),
         (["data", "run", "--resume"], 2, "no checkpoint.npz to resume from"),
         (["data", "run", "--init", "nothing"], 1, "There are no weights 'nothing'"),
     ],

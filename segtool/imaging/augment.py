@@ -15,15 +15,17 @@ ZOOM = (0.8, 1.25)
 STRETCH = 0.15  # natural log of the aspect ratio, at most
 ROTATION = 15.0  # degrees, at most
 UPRIGHT_CHANCE = 0.6
+SMALLEST_DEGRADED = 96  # pixels of the long side that blurring by downscaling leaves: tiny pictures have none to spare
 
 
 def augment(
-    image: Pixels, mask: Pixels, *, shape: tuple[int, int], scale: float, seed: int, epoch: int, index: int
-) -> tuple[Pixels, Pixels]:
+    image: Pixels, mask: Pixels, *, shape: tuple[int, int], scale: float, seed: int, epoch: int, index: int,
+    grey: bool = False,
+) -> tuple[Pixels, Pixels]:  # fmt: skip
     """Returns a random view of the pair: `shape + (3,)` uint8 and `shape` uint8 class indices.
 
     `scale` maps the pair's pixels to network pixels; zoom is drawn around it. Beyond the border both are mirrored,
-    so that image and mask stay true to each other.
+    so that image and mask stay true to each other. `grey` pictures get no colour.
     """
     rng = np.random.default_rng((seed, epoch, index))
     matrix = _view(image.shape[:2], shape, scale, rng)
@@ -35,7 +37,7 @@ def augment(
     border = cv2.BORDER_REFLECT_101
     view = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
     truth = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
-    return _degrade(_recolor(np.asarray(view, np.uint8), rng), rng), np.asarray(truth, np.uint8)
+    return _degrade(_recolor(np.asarray(view, np.uint8), rng, grey=grey), rng), np.asarray(truth, np.uint8)
 
 
 def _view(
@@ -57,29 +59,33 @@ def _view(
     return np.hstack([linear, offset[:, None]])
 
 
-def _recolor(image: Pixels, rng: np.random.Generator) -> Pixels:
+def _recolor(image: Pixels, rng: np.random.Generator, *, grey: bool) -> Pixels:
     if rng.random() < 0.2:
         return image
     if rng.random() < 0.1:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+        image = _without_color(image)
     # Contrast, brightness, colour cast and gamma in one table a channel; saturation as a mix with grey.
     levels = np.arange(256, dtype=np.float32) / 255
     contrast, brightness = math.exp(rng.uniform(-0.35, 0.35)), rng.uniform(-0.15, 0.15)
     gamma = math.exp(rng.uniform(-0.35, 0.35))
     cast = np.exp(rng.uniform(-0.12, 0.12, 3)).astype(np.float32)
+    if grey:
+        cast[:] = 1
     curve = np.clip(levels**gamma, 0, 1)[:, None] * cast
     table = np.clip((curve - 0.5) * contrast + 0.5 + brightness, 0, 1) * 255
     image = np.asarray(cv2.LUT(image, table.astype(np.uint8)[None]), np.uint8)
     keep = rng.uniform(0.4, 1.4)
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return np.asarray(cv2.addWeighted(image, keep, grey, 1 - keep, 0), np.uint8)
+    return np.asarray(cv2.addWeighted(image, keep, _without_color(image), 1 - keep, 0), np.uint8)
+
+
+def _without_color(image: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _degrade(image: Pixels, rng: np.random.Generator) -> Pixels:
     height, width = image.shape[:2]
     if rng.random() < 0.3:
-        part = rng.uniform(0.35, 0.9)
+        part = rng.uniform(min(max(0.35, SMALLEST_DEGRADED / max(height, width)), 0.9), 0.9)
         small = cv2.resize(image, (max(1, int(width * part)), max(1, int(height * part))), interpolation=cv2.INTER_AREA)
         image = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     if rng.random() < 0.15:

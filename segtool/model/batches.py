@@ -155,10 +155,10 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __init__(
         self, store: SampleStore, order: Callable[[int], list[int]], *, shape: tuple[int, int], network_size: int,
-        batch_size: int, seed: int,
+        batch_size: int, seed: int, grey: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=6)
-        self.store, self.order_of, self.shape = store, order, shape
+        self.store, self.order_of, self.shape, self.grey = store, order, shape, grey
         self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, 0
         self.order = order(0)
 
@@ -179,10 +179,31 @@ class TrainingBatches(keras.utils.PyDataset):
         """Draws the epoch of that number, from 0."""
         self.epoch, self.order = epoch, self.order_of(epoch)
 
+    def at_epoch(self, epoch: int) -> "TrainingBatches":
+        """Returns the same batches standing at an epoch, which no other reader moves on."""
+        other = self.in_batches_of(self.batch_size)
+        other.go_to(epoch)
+        return other
+
+    def in_batches_of(self, batch_size: int) -> "TrainingBatches":
+        """Returns the same pictures in the same order, in batches of another size."""
+        return TrainingBatches(
+            self.store, self.order_of, shape=self.shape, network_size=self.network_size, batch_size=batch_size,
+            seed=self.seed, grey=self.grey,
+        )  # fmt: skip
+
+    def names(self, epoch: int, index: int) -> list[str]:
+        """Returns what the pictures of a batch are called."""
+        order = self.order_of(epoch)  # not self.order: reading ahead may have drawn the next epoch already
+        first = index * self.batch_size
+        return [self.store.pairs[order[(first + i) % len(order)]].name for i in range(self.batch_size)]
+
     def _view(self, place: int) -> Sample:
         image, mask = self.store[self.order[place]]
         scale = self.network_size / max(image.shape[:2])
-        return augment(image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=place)
+        return augment(
+            image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=place, grey=self.grey
+        )
 
 
 class ValidationBatches(keras.utils.PyDataset):
@@ -202,6 +223,10 @@ class ValidationBatches(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    def in_batches_of(self, batch_size: int) -> "ValidationBatches":
+        """Returns the same pictures in batches of another size."""
+        return ValidationBatches(self.store, batch_size=batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         samples = [self.store[i] for i in self.batches[index]]

@@ -3,40 +3,132 @@
 Truth arrives as class indices `(B, h, w, 1)`, 255 where ignored; logits as `(B, h, w, C)`, C = 1 for two classes.
 """
 
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
 from segtool.card import IGNORE_ID
+from segtool.errors import UsageError
 
 PIXELS_A_UNIT = 65536.0
+FOCAL_GAMMA = 2.0
+TVERSKY_FALSE_POSITIVES, TVERSKY_FALSE_NEGATIVES = 0.3, 0.7
+
+Loss = Callable[[Any, Any], Any]
 
 
-def binary_loss(truth: Any, logits: Any) -> Any:
-    """Returns binary cross-entropy, mean over pixels, plus soft Dice loss over the batch (Milletari et al. 2016).
+@dataclass(frozen=True)
+class Compared:
+    """A batch as the terms of a loss see it: the truth beside what the network says, float32.
 
-    Dice is pooled over the batch: image by image it would jump between 0 and 1 on images without the object.
+    `log_true` `(B, h, w)` is the log-probability of the true class, `weight` `(B, h, w)` its class weight, 0 where
+    ignored; `probability` and `target` `(B, h, w, K)` are 0 where ignored, K = 1, the foreground, for two classes.
     """
-    truth, logits = ops.cast(truth, "float32"), ops.cast(logits, "float32")
+
+    log_true: Any
+    weight: Any
+    probability: Any
+    target: Any
+
+
+def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
+    """Returns the terms of a sum such as `ce+0.5*dice` as (factor, name). Raises UsageError for anything else."""
+    found = [re.fullmatch(r"(?:([0-9.]+)\*)?([a-z]+)", part.strip()) for part in text.split("+")]
+    try:
+        terms = tuple((float(m[1] or 1), m[2]) for m in found if m)
+    except ValueError:
+        terms = ()
+    if len(terms) != len(found) or not all(name in TERMS and factor > 0 for factor, name in terms):
+        raise UsageError(f"--loss {text} is no sum of {', '.join(TERMS)}, such as ce+dice or ce+0.5*focal.")
+    return terms
+
+
+def make_loss(text: str, *, classes: int, weights: Sequence[float] = ()) -> Loss:
+    """Returns the loss named by `text`, a function of truth and logits; `weights` holds a number a class, empty: all 1.
+
+    Class weights enter cross-entropy and focal loss, as a weighted mean over pixels; Dice and Tversky loss give every
+    class the same say anyway. Raises UsageError when `text` is no loss or the number of weights is not `classes`.
+    """
+    terms = parse_loss(text)
+    if weights and len(weights) != classes:
+        raise UsageError(f"--class-weights has {len(weights)} weights for {classes} classes: give one a class.")
+    compared = _binary if classes == 2 else _multiclass
+
+    def loss(truth: Any, logits: Any) -> Any:
+        batch = compared(truth, ops.cast(logits, "float32"), tuple(weights))
+        return sum(factor * TERMS[name](batch) for factor, name in terms)
+
+    return loss
+
+
+def cross_entropy(batch: Compared) -> Any:
+    """Returns the mean over pixels of −log p of the true class, weighted by class."""
+    return -_mean(batch.log_true, batch.weight)
+
+
+def focal(batch: Compared) -> Any:
+    """Returns the mean of −(1 − p)^γ log p of the true class, γ = 2, weighted by class (Lin et al. 2017)."""
+    return -_mean((1 - ops.exp(batch.log_true)) ** FOCAL_GAMMA * batch.log_true, batch.weight)
+
+
+def dice(batch: Compared) -> Any:
+    """Returns soft Dice loss (Milletari et al. 2016) over the batch, the mean over the classes in its truth.
+
+    Pooled over the batch: image by image it would jump between 0 and 1 on images without the object.
+    """
+    return _overlap_loss(batch, 0.5, 0.5)
+
+
+def tversky(batch: Compared) -> Any:
+    """Returns Tversky loss with 0.3 for false positives and 0.7 for false negatives (Salehi et al. 2017), as `dice`."""
+    return _overlap_loss(batch, TVERSKY_FALSE_POSITIVES, TVERSKY_FALSE_NEGATIVES)
+
+
+TERMS: dict[str, Callable[[Compared], Any]] = {"ce": cross_entropy, "dice": dice, "focal": focal, "tversky": tversky}
+
+
+def _overlap_loss(batch: Compared, false_positives: float, false_negatives: float) -> Any:
+    hits = ops.sum(batch.probability * batch.target, axis=(0, 1, 2))
+    found, true = (ops.sum(x, axis=(0, 1, 2)) for x in (batch.probability, batch.target))
+    # 0.5 smooths as the usual 1 does in (2·hits + 1) / (found + true + 1).
+    index = (hits + 0.5) / (hits + false_positives * (found - hits) + false_negatives * (true - hits) + 0.5)
+    if batch.target.shape[-1] == 1:
+        return 1 - index[0]  # a batch without foreground still says how much was found for nothing
+    present = ops.cast(true > 0, "float32")
+    return ops.sum((1 - index) * present) / ops.maximum(ops.sum(present), 1)
+
+
+def _mean(values: Any, weight: Any) -> Any:
+    return ops.sum(values * weight) / ops.maximum(ops.sum(weight), 1e-3)
+
+
+def _binary(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
+    truth, logits = ops.cast(ops.squeeze(truth, -1), "int32"), ops.squeeze(logits, -1)
     valid = ops.cast(truth != IGNORE_ID, "float32")
     target = ops.cast(truth == 1, "float32")
     # Not relu(x) − x·t + log(1 + e^−|x|): its gradient is wrong where x is 0, as it is wherever all features are dead.
-    cross_entropy = ops.softplus(logits) - logits * target
-    probability = ops.sigmoid(logits) * valid
-    overlap = ops.sum(probability * target)
-    dice = (2 * overlap + 1) / (ops.sum(probability) + ops.sum(target) + 1)
-    return ops.sum(cross_entropy * valid) / ops.maximum(ops.sum(valid), 1) + 1 - dice
+    log_true = logits * target - ops.softplus(logits)
+    weight = valid * (weights[0] + (weights[1] - weights[0]) * target) if weights else valid
+    return Compared(log_true, weight, ops.expand_dims(ops.sigmoid(logits) * valid, -1), ops.expand_dims(target, -1))
 
 
-def multiclass_loss(truth: Any, logits: Any) -> Any:
-    """Returns sparse categorical cross-entropy, mean over the pixels that count."""
+def _multiclass(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
     truth = ops.cast(ops.squeeze(truth, -1), "int32")
     valid = ops.cast(truth != IGNORE_ID, "float32")
-    target = ops.where(truth == IGNORE_ID, 0, truth)
-    log_probability = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    picked = ops.sum(log_probability * ops.one_hot(target, logits.shape[-1]), axis=-1)
-    return -ops.sum(picked * valid) / ops.maximum(ops.sum(valid), 1)
+    # The ignore id is beyond the last class: its one-hot is all 0.
+    target = ops.one_hot(truth, logits.shape[-1])
+    log_probability = ops.log_softmax(logits, axis=-1)
+    weight = ops.sum(target * ops.convert_to_tensor(weights, "float32"), axis=-1) if weights else valid
+    return Compared(
+        ops.sum(log_probability * target, axis=-1),
+        weight,
+        ops.exp(log_probability) * ops.expand_dims(valid, -1),
+        target,
+    )
 
 
 class PooledScores(keras.metrics.Metric):

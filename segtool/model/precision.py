@@ -40,3 +40,13 @@ def on_gpu() -> bool:
 def device_name() -> str:
     """Returns `gpu` or `cpu`."""
     return "gpu" if on_gpu() else "cpu"
+
+
+def make_deterministic() -> None:
+    """Has the backend give the same bits for the same inputs, slower; cannot be taken back in a process."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()

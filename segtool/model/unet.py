@@ -4,17 +4,22 @@ Same padding in place of cropping, so that a mask has the size of its image. Bat
 (He et al. 2016) and a stride-2 stem, which does most of the work on a quarter of the pixels, are options.
 """
 
+import math
 from dataclasses import dataclass
 
 import keras
 from keras import layers
+
+from segtool.model.encoders import encoder_levels
 
 
 @dataclass(frozen=True)
 class Architecture:
     """Which U-Net. `depth` 4 and `width` 64 with all else as it stands is the paper's network of 23 convolutions.
 
-    Level k has `min(width · 2^k, max_width)` channels; `stem` 2 halves the picture before the first level.
+    Level k has `min(width · 2^k, max_width)` channels; `stem` 2 halves the picture before the first level. `encoder`
+    names a network of `keras.applications` for the way down; its stem is 2, and width and normalisation are those of
+    the way up.
     """
 
     classes: int
@@ -24,6 +29,7 @@ class Architecture:
     norm: bool = True
     residual: bool = False
     stem: int = 1
+    encoder: str = ""
 
     @property
     def stride(self) -> int:
@@ -38,6 +44,18 @@ class Architecture:
     def level(self, k: int) -> int:
         """Returns the channels of level `k`, 0 at the top."""
         return min(self.width << k, self.max_width)
+
+
+def build_network(
+    architecture: Architecture, *, dtype: str = "float32", size: tuple[int | None, int | None] = (None, None)
+) -> keras.Model:
+    """Returns `build_unet`, or with an encoder the same shape of network on top of it."""
+    a = architecture
+    if not a.encoder:
+        return build_unet(a, dtype=dtype, size=size)
+    image = keras.Input((*size, 3), dtype="uint8", name="image")
+    *skips, x = encoder_levels(a.encoder, image, depth=a.depth, dtype=dtype)
+    return keras.Model(image, _way_up(x, skips, a, dtype), name="unet")
 
 
 def build_unet(
@@ -59,6 +77,11 @@ def build_unet(
         skips.append(x)
         x = layers.MaxPooling2D(dtype=dtype, name=f"down{k}_pool")(x)
     x = _block(x, a, a.level(a.depth), dtype, "bottom")
+    return keras.Model(image, _way_up(x, skips, a, dtype), name="unet")
+
+
+def _way_up(x: keras.KerasTensor, skips: list[keras.KerasTensor], a: Architecture, dtype: str) -> keras.KerasTensor:
+    """Grows level by level, joining what the way down saw at each, and ends in float32 logits."""
     for k in reversed(range(a.depth)):
         x = layers.Conv2DTranspose(a.level(k), 2, strides=2, dtype=dtype, name=f"up{k}_grow")(x)
         x = layers.Concatenate(dtype=dtype, name=f"up{k}_join")([skips[k], x])
@@ -69,7 +92,7 @@ def build_unet(
         x = layers.Conv2DTranspose(a.channels, 4, strides=2, padding="same", dtype="float32", name="logits")(x)
     else:
         x = layers.Conv2D(a.channels, 1, dtype="float32", name="logits")(x)
-    return keras.Model(image, x, name="unet")
+    return x
 
 
 def with_head(logits_model: keras.Model) -> keras.Model:
@@ -82,21 +105,12 @@ def with_head(logits_model: keras.Model) -> keras.Model:
 
 def count_flops(architecture: Architecture, height: int, width: int) -> int:
     """Returns the floating point operations of one picture, convolutions only, a multiply-add being two."""
-    model = build_unet(architecture, size=(height, width))
     total = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv2DTranspose | layers.Conv2D):
+    for layer in build_network(architecture, size=(height, width)).layers:
+        if isinstance(layer, layers.Conv2DTranspose | layers.Conv2D | layers.DepthwiseConv2D):
             grows = isinstance(layer, layers.Conv2DTranspose)
             _, rows, columns, _ = (layer.input if grows else layer.output).shape
-            total += (
-                2
-                * rows
-                * columns
-                * layer.kernel.shape[0]
-                * layer.kernel.shape[1]
-                * layer.kernel.shape[2]
-                * (layer.kernel.shape[3])
-            )
+            total += 2 * rows * columns * math.prod(layer.kernel.shape)
     return int(total)
 
 

@@ -54,7 +54,7 @@ def measure(*, keep: bool) -> dict[str, float]:
 
     from segtool.model.training import compiled
     from segtool.model.unet import Architecture
-    from segtool.options import TrainOptions
+    from segtool.settings import Settings
 
     assert segtool.model
     rng = np.random.default_rng(0)
@@ -73,8 +73,12 @@ def measure(*, keep: bool) -> dict[str, float]:
             return images, masks
 
     architecture = Architecture(2, depth=4, width=16, max_width=256, residual=True, stem=2)
-    options = TrainOptions(data=(), run=None)  # type: ignore[arg-type]  # nothing is written
-    model, _ = compiled(architecture, options, steps=100, precision="float32")
+    settings = Settings(
+        encoder="", depth=4, width=16, max_width=256, norm=True, residual=True, stem=2, network_size=SIZE,
+        crop_size=None, batch_size=BATCH, accumulate=1, epoch_pictures=STEPS * BATCH, loss="ce+dice", class_weights=(),
+        learning_rate=1e-3, weight_decay=0.01, warmup=0.05, clip=1.0, ema=0.0, grey=False,
+    )  # fmt: skip
+    model, _ = compiled(architecture, settings, steps=100, precision="float32")
     model.fit(Batches(3), verbose=0)
     faults, begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.monotonic()
     model.fit(Batches(STEPS), verbose=0)

@@ -1,0 +1,57 @@
+"""Training on JAX where there is no TensorFlow, and its weights under TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROJECT, TERMINAL
+
+# A Python with jax and keras and without TensorFlow.
+JAX_PYTHON = Path(os.environ.get("SEGTOOL_JAX_PYTHON", "/tmp/venvjax/bin/python"))
+PROBABILITY = (
+    "import json, sys, keras, numpy as np\n"
+    "model = keras.models.load_model(sys.argv[1])\n"
+    "images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)\n"
+    "print(json.dumps([keras.backend.backend(), np.asarray(model(images)).tolist()]))\n"
+)
+
+
+def run(python: Path | str, *arguments: object, backend: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **TERMINAL, "KERAS_BACKEND": backend, "PYTHONPATH": str(PROJECT)}
+    command = [str(python), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def jax_python() -> Path:
+    if not JAX_PYTHON.is_file():
+        pytest.skip(f"no Python with JAX at {JAX_PYTHON}: name one with SEGTOOL_JAX_PYTHON")
+    assert run(JAX_PYTHON, "-c", "import tensorflow", backend="jax").returncode != 0
+    return JAX_PYTHON
+
+
+def test_jax_trains_without_tensorflow_and_tensorflow_opens_its_weights_with_equal_outputs(
+    jax_python: Path, shapes: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    tiny = ["--depth", 1, "--width", 2, "--stem", 1, "--network-size", 32, "--batch-size", 4, "--epoch-pictures", 12]
+    more = ["--epochs", 1, "--ema", 0.9, "--accumulate", 2, "--tensorboard", "--deterministic"]
+    done = run(jax_python, "-m", "segtool", "train", shapes, folder, *tiny, *more, backend="jax")
+    assert done.returncode == 0, done.stderr
+    names = {"weights.keras", "history.csv", "curves.png", "samples", "config.json", "checkpoint.npz", "tensorboard"}
+    assert {p.name for p in folder.iterdir()} == names
+
+    resumed = run(jax_python, "-m", "segtool", "train", shapes, folder, "--resume", "--epochs", 2, backend="jax")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch 2:" in resumed.stderr and "epoch 1:" not in resumed.stderr
+
+    answers = [
+        json.loads(run(python, "-c", PROBABILITY, folder / "weights.keras", backend=backend).stdout)
+        for python, backend in ((jax_python, "jax"), (sys.executable, "tensorflow"))
+    ]
+    assert [backend for backend, _ in answers] == ["jax", "tensorflow"]
+    np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-5)
