@@ -20,6 +20,7 @@ from segtool.options import (
     STYLES,
     VAL_FRACTION,
     VALUES,
+    CheckOptions,
     Cleaning,
     Engine,
     EvaluateOptions,
@@ -52,6 +53,7 @@ app = typer.Typer(
 
 TRAIN = TrainOptions(data=(), run=Path())
 EVALUATE = EvaluateOptions(data=Path())
+CHECK = CheckOptions(data=Path())
 SYNTH = SynthOptions(data=Path())
 
 CHOSEN = "from the data"
@@ -493,6 +495,41 @@ def evaluate(
         show_failures(result.failures)
     else:
         show_evaluated(result)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A dataset, laid out as for `segtool train`.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Decode no images, and only some masks; find only copies of the same bytes.")
+    ] = CHECK.quick,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 for warnings too.")] = CHECK.strict,
+    val_fraction: ValFraction = None,
+    mask_suffix: MaskSuffix = CHECK.mask_suffix,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document, with every file of every finding.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Says what is wrong with a dataset, before training finds out.
+
+    Files without partner, of another size, or unreadable; masks whose values do not go together, with the
+    classes.json to write; classes missing from a split; empty masks; pictures that are there twice, or in train and
+    val at once, also when they were scaled, recompressed or mirrored. Says what share of the pixels each class has.
+
+    Exits with 4 when there is an error: something training would stop at, or be misled by.
+
+    Example: segtool check data/
+    """
+    from segtool.commands.check import check as run
+    from segtool.report.checked import checked_json, show_checked
+    from segtool.report.notices import Show
+
+    fraction = CHECK.val_fraction if val_fraction is None else val_fraction
+    result = run(CheckOptions(data, quick, strict, fraction, mask_suffix), Show(quiet))
+    if json:
+        typer.echo(checked_json(result))
+    else:
+        show_checked(result)
     raise typer.Exit(result.exit_code)
 
 

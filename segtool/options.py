@@ -208,3 +208,14 @@ class SynthOptions:
     size: int = 128
     multiclass: bool = False
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """`segtool check`: the dataset at `data`; `quick` decodes no images, `strict` refuses warnings too."""
+
+    data: Path
+    quick: bool = False
+    strict: bool = False
+    val_fraction: float = VAL_FRACTION
+    mask_suffix: str | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 EXIT_DONE = 0
 EXIT_PARTIAL = 3
+EXIT_GATE = 4
 
 Failures = tuple[tuple[str, str], ...]  # what, and why
 
@@ -144,3 +145,93 @@ class Synthesised:
     def exit_code(self) -> int:
         """Always 0; what goes wrong is raised."""
         return EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Case:
+    """One instance of a finding: the files it is about, relative to the dataset, and what is peculiar to it."""
+
+    files: tuple[str, ...]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault in a dataset and every case of it.
+
+    `severity` is `error` where training would fail or be misled, `warning` where someone should look, and `note` for
+    what is only worth knowing. `code` never changes its meaning; `paste` is text to put into a file as it is.
+    """
+
+    code: str
+    severity: str
+    what: str
+    advice: str
+    cases: tuple[Case, ...] = ()
+    paste: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Returns the files of all cases, each once, in order."""
+        return tuple(dict.fromkeys(name for case in self.cases for name in case.files))
+
+
+@dataclass(frozen=True)
+class ClassShare:
+    """How much of a split is one class: share of the pixels that are not ignored, in [0, 1], and images with it."""
+
+    name: str
+    share: float
+    images: int
+
+
+@dataclass(frozen=True)
+class SplitFigures:
+    """What is in one split. `read` is the number of masks that the shares are from."""
+
+    name: str
+    pairs: int
+    read: int
+    ignored: float
+    classes: tuple[ClassShare, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Least, median and greatest of a figure."""
+
+    least: float
+    median: float
+    greatest: float
+
+
+@dataclass(frozen=True)
+class PictureFigures:
+    """How large the pictures are, in pixels of display orientation, and how many show no colour (None: not looked)."""
+
+    count: int
+    width: Spread
+    height: Spread
+    aspect: Spread
+    grey: int | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found in the dataset at `data`. `notes` are findings that ask for nothing."""
+
+    data: Path
+    quick: bool
+    strict: bool
+    meaning: str
+    splits: tuple[SplitFigures, ...]
+    pictures: PictureFigures | None
+    findings: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """4 when there is an error, or with `strict` any finding, else 0."""
+        refused = self.strict or any(f.severity == "error" for f in self.findings)
+        return EXIT_GATE if self.findings and refused else EXIT_DONE

@@ -57,18 +57,49 @@ def pair_name(pair: Pair) -> str:
     return pair.name
 
 
+@dataclass(frozen=True)
+class Listing:
+    """A dataset as it lies on disk, with what `find_dataset` refuses.
+
+    `folders` has images and masks by split (`all` where a hash splits), the masks perhaps missing; `clashes` has files
+    that want one pair, of which the first has it.
+    """
+
+    dataset: Dataset
+    folders: Mapping[str, tuple[Path, Path]]
+    clashes: tuple[tuple[Path, Path], ...]
+
+
 def find_dataset(root: Path, *, val_fraction: float = VAL_FRACTION, mask_suffix: str | None = None) -> Dataset:
     """Returns the pairs below `root` in any of the layouts of DESIGN section 3.
 
     Raises DataError when no layout is there, nothing pairs, or two images want one mask.
     """
+    listing = list_dataset(root, val_fraction=val_fraction, mask_suffix=mask_suffix)
+    for images, masks in listing.folders.values():
+        if not masks.is_dir():
+            raise DataError(f"{images} has no masks folder beside it: {masks} is missing.")
+    for first, second in listing.clashes:
+        raise DataError(f"{first} and {second} want the same pair: rename one of them.")
+    unpaired = listing.dataset.unpaired
+    if not listing.dataset.all_pairs:
+        example = f", for example {unpaired[0]}" if unpaired else ""
+        raise DataError(
+            f"{root} has no image with a mask of the same name ({len(unpaired)} files without partner{example})."
+        )
+    return listing.dataset
+
+
+def list_dataset(root: Path, *, val_fraction: float = VAL_FRACTION, mask_suffix: str | None = None) -> Listing:
+    """Returns what is below `root`, faults and all. Raises DataError when no layout is there."""
     if not root.is_dir():
         raise DataError(f"There is no dataset folder {root}.")
-    folders = _split_folders(root)
+    folders = split_folders(root)
     pairs: dict[str, tuple[Pair, ...]] = {}
     unpaired: list[Path] = []
+    clashes: list[tuple[Path, Path]] = []
     for split, (images, masks) in folders.items():
-        pairs[split], alone = _pair(images, masks, mask_suffix)
+        pairs[split], alone = _pair(images, masks, mask_suffix, clashes)
         unpaired += alone
     fraction = None
     if list(folders) == ["all"]:
@@ -76,12 +107,7 @@ def find_dataset(root: Path, *, val_fraction: float = VAL_FRACTION, mask_suffix:
         together = pairs.pop("all")
         pairs["train"] = tuple(p for p in together if not _is_val(p.name, val_fraction))
         pairs["val"] = tuple(p for p in together if _is_val(p.name, val_fraction))
-    if not any(pairs.values()):
-        example = f", for example {unpaired[0]}" if unpaired else ""
-        raise DataError(
-            f"{root} has no image with a mask of the same name ({len(unpaired)} files without partner{example})."
-        )
-    return Dataset(root, pairs, tuple(unpaired), fraction)
+    return Listing(Dataset(root, pairs, tuple(unpaired), fraction), folders, tuple(clashes))
 
 
 def find_images(folder: Path) -> Iterator[Path]:
@@ -136,7 +162,8 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _split_folders(root: Path) -> dict[str, tuple[Path, Path]]:
+def split_folders(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Returns the folders of images and of masks by split, or under `all`. Raises DataError when there are none."""
     by_split = {s: (root / s / "images", root / s / "masks") for s in SPLITS if (root / s / "images").is_dir()}
     if by_split:
         return by_split
@@ -148,12 +175,12 @@ def _split_folders(root: Path) -> dict[str, tuple[Path, Path]]:
     raise DataError(f"{root} has no train/images, images/train or images folder: see DATA in `segtool train --help`.")
 
 
-def _pair(images: Path, masks: Path, mask_suffix: str | None) -> tuple[tuple[Pair, ...], list[Path]]:
-    if not masks.is_dir():
-        raise DataError(f"{images} has no masks folder beside it: {masks} is missing.")
-    by_name = _by_name(images)
+def _pair(
+    images: Path, masks: Path, mask_suffix: str | None, clashes: list[tuple[Path, Path]]
+) -> tuple[tuple[Pair, ...], list[Path]]:
+    by_name = _by_name(images, clashes)
     suffixes = ("", *MASK_SUFFIXES) if mask_suffix is None else (mask_suffix,)
-    mask_files = _by_name(masks)
+    mask_files = _by_name(masks, clashes) if masks.is_dir() else {}
     found: dict[str, Path] = {}
     for suffix in suffixes:  # the same name first, or image `a` would take the mask of image `a_mask`
         for name in by_name:
@@ -164,13 +191,14 @@ def _pair(images: Path, masks: Path, mask_suffix: str | None) -> tuple[tuple[Pai
     return pairs, alone
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def _by_name(folder: Path, clashes: list[tuple[Path, Path]]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in find_images(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in files:
-            raise DataError(f"{files[name]} and {path} want the same pair: rename one of them.")
-        files[name] = path
+            clashes.append((files[name], path))
+        else:
+            files[name] = path
     return files
 
 
