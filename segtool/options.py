@@ -186,14 +186,28 @@ class OverlayOptions(WriteOptions):
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """`segtool evaluate`: `weights` scored on one split of the dataset at `data`."""
+    """`segtool evaluate`: `weights` (None: the default ones), or masks in `predictions`, scored on one split of the
+    dataset at `data`, or on all.
+
+    `fail_under` has the least value by figure key. `gallery` is how many of the worst images, and how many at random,
+    the page `html` shows.
+    """
 
     data: Path
-    weights: str = DEFAULT_WEIGHTS
+    weights: str | None = None
+    predictions: Path | None = None
     split: str = "val"
     val_fraction: float | None = None
     mask_suffix: str | None = None
     threshold: float | None = None
+    boundary: bool = True
+    html: Path | None = None
+    gallery: int = 100
+    fail_under: tuple[tuple[str, float], ...] = ()
+    compare: Path | None = None
+    fail_if_worse: bool = False
+    store_threshold: bool = False
+    best_by: str = "iou"
     batch_size: int = 8
     precision: str = "auto"
 

@@ -3,48 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from segtool.scores import Comparison, Curve, Gate, ImageScore, Picture
+from segtool.scores import Scores as Scores  # of Trained too
+
 EXIT_DONE = 0
 EXIT_PARTIAL = 3
 EXIT_GATE = 4
 
 Failures = tuple[tuple[str, str], ...]  # what, and why
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """The figures of one class, in [0, 1]; None where there was nothing to divide by.
-
-    `share` is of the true pixels; `images` how many entered `iou_image`.
-    """
-
-    name: str
-    iou: float | None
-    iou_image: float | None
-    dice: float | None
-    precision: float | None
-    recall: float | None
-    share: float
-    images: int
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The figures of one split, in [0, 1], by the definitions of DESIGN section 2.
-
-    `confusion` is in pixels, truth in rows; `threshold` is None for multi-class; `absent` names classes in neither
-    truth nor prediction, which the means leave out.
-    """
-
-    pairs: int
-    threshold: float | None
-    miou: float | None
-    miou_image: float | None
-    accuracy: float
-    baseline_class: str
-    baseline_accuracy: float
-    classes: tuple[ClassScore, ...]
-    absent: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -67,19 +33,43 @@ class Written:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What `evaluate` found: the scores of `weights` on `split` of the dataset at `data`."""
+    """What `evaluate` found of `weights`, or of a folder of `predictions`, on `split` of the dataset at `data`.
+
+    `images` are in order of split and name. `colors` has an RGB a class. `notes` are sentences a reader should know.
+    """
 
     data: Path
     split: str
-    weights: str
-    precision: str
+    weights: str | None
+    predictions: Path | None
+    precision: str | None
     scores: Scores
+    images: tuple[ImageScore, ...]
     failures: Failures
+    colors: tuple[tuple[int, int, int], ...] = ()
+    notes: tuple[str, ...] = ()
+    curve: Curve | None = None
+    gates: tuple[Gate, ...] = ()
+    comparison: Comparison | None = None
+    fail_if_worse: bool = False
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Says what was scored on what."""
+        pairs = f"{self.scores.pairs} pair{'' if self.scores.pairs == 1 else 's'}"
+        return f"{self.weights or self.predictions} on {self.data} ({self.split}, {pairs})"
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gate said no."""
+        worse = self.fail_if_worse and self.comparison is not None and bool(self.comparison.worse)
+        return worse or not all(gate.passed for gate in self.gates)
 
     @property
     def exit_code(self) -> int:
-        """3 when pairs could not be scored, else 0."""
-        return EXIT_PARTIAL if self.failures else EXIT_DONE
+        """4 when a gate said no, else 3 when pairs could not be scored, else 0."""
+        return EXIT_GATE if self.refused else EXIT_PARTIAL if self.failures else EXIT_DONE
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from segtool.data.classes import MaskCoding
 from segtool.data.facts import Look, MaskFacts, relative
 from segtool.data.listed_values import as_color
-from segtool.options import NETWORK_SIZE
 from segtool.results import Case, ClassShare, Finding, SplitFigures
+from segtool.settings import LARGEST_CPU
 
 FEW_EMPTY = 0.02  # share of empty masks up to which they look like slips; beyond, they are meant
 SMALL_OBJECT = 25  # pixels of network input: what is smaller is gone after two halvings
@@ -127,7 +127,7 @@ def _small_objects(balance: Balance) -> Iterator[Finding]:
             yield Finding(
                 "small-objects", "note",
                 f"In half of its pictures the largest {balance.coding.classes[i].name} has {middle:g} pixels or fewer, "
-                f"once the picture is {NETWORK_SIZE} pixels long.",
+                f"once the picture is {LARGEST_CPU} pixels long.",
                 "A larger --network-size shows the network more of it.",
             )  # fmt: skip
 

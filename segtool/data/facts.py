@@ -14,7 +14,7 @@ from segtool.data.likeness import SIDE, thumbnail
 from segtool.errors import ImageError
 from segtool.imaging.codec import JPEG_SUFFIXES, Pixels, open_upright, read_image
 from segtool.imaging.masks import read_raw_mask, resize_mask
-from segtool.options import NETWORK_SIZE
+from segtool.settings import LARGEST_CPU
 
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 exchange width and height
 GREY_SPREAD = 3  # levels between the channels of a thumbnail up to which it has no colour
@@ -176,7 +176,7 @@ def _is_colored(path: Path) -> bool:
 
 def _objects(mask: Pixels, values: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns how many connected areas each value has at network size, and the pixels of the largest."""
-    scale = min(1.0, NETWORK_SIZE / max(mask.shape))
+    scale = min(1.0, LARGEST_CPU / max(mask.shape))
     small = resize_mask(mask, *(max(1, round(side * scale)) for side in mask.shape))
     areas = [cv2.connectedComponentsWithStats((small == v).astype(np.uint8))[2][1:, cv2.CC_STAT_AREA] for v in values]
     return tuple(len(a) for a in areas), tuple(int(a.max(initial=0)) for a in areas)

@@ -1,0 +1,63 @@
+"""A network scored on pairs: one stream for `evaluate` and for the end of `train`."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from segtool.data.classes import MaskCoding, join_classes
+from segtool.data.layout import Pair, pair_name
+from segtool.data.truth import read_truth
+from segtool.imaging.codec import Pixels, read_image
+from segtool.imaging.curves import probability_bins
+from segtool.imaging.geometry import Probability, to_mask
+from segtool.imaging.metrics import Tally
+from segtool.pipeline import Predicted, Predictor, predicted
+from segtool.scoring.counting import WINDOW, Asked, Counted, Tick, count_pair, tallied
+from segtool.streaming import FailureLog, caught, ordered_map
+
+CONFUSION_ONLY = Asked()
+
+
+def tally_pairs(
+    pairs: Sequence[Pair], coding: MaskCoding, *, predictor: Predictor, threshold: float | None, batch_size: int,
+    failures: FailureLog, tick: Tick = lambda: None, asked: Asked = CONFUSION_ONLY,
+) -> Tally:  # fmt: skip
+    """Returns the counts of `predictor` on `pairs`, each mask at its own size. Pairs that cannot be read are noted.
+
+    `threshold` None is the card's.
+    Raises ModelError when the weights' classes are not the dataset's.
+    """
+    to_dataset = np.array(join_classes(predictor.card, coding), np.uint8)
+    cut = predictor.card.threshold if threshold is None else threshold
+    classes = len(coding.classes)
+
+    def read(pair: Pair) -> Pixels:
+        return read_image(pair.image)
+
+    def count(item: Predicted[Pair]) -> Counted:
+        truth = read_truth(item.source, coding, item.size)
+        probability = _at_size(item.probability, *truth.shape)
+        found = to_dataset[to_mask(probability, *truth.shape, threshold=cut)]
+        bins = probability_bins(probability[..., 0]) if asked.histogram else None
+        return count_pair(item.source, truth, found, classes=classes, asked=asked, bins=bins)
+
+    def name_of(item: Predicted[Pair]) -> str:
+        return pair_name(item.source)
+
+    with ThreadPoolExecutor() as pool:
+        stream = predicted(
+            pairs, read=read, predictor=predictor, batch_size=batch_size, executor=pool, failures=failures,
+            name=pair_name,
+        )  # fmt: skip
+        counted = ordered_map(caught(count, failures, name=name_of), stream, pool, window=WINDOW)
+        return tallied(counted, classes=classes, asked=asked, tick=tick)
+
+
+def _at_size(probability: Probability, height: int, width: int) -> Probability:
+    """Returns the one channel of two classes scaled as `to_mask` does, so that mask and histogram are of the same."""
+    if probability.shape[2] > 1 or probability.shape[:2] == (height, width):
+        return probability
+    plane = cv2.resize(probability[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(plane, np.float32)[..., None]
