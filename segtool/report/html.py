@@ -36,7 +36,7 @@ def page(result: Evaluated) -> str:
     )
     environment.filters |= {"figure": figure, "percent": _percent}
     scores = result.scores
-    colors = ["#%02x%02x%02x" % color for color in result.colors]
+    colors = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in result.colors]
     return environment.get_template("index.html").render(
         result=result,
         scores=scores,

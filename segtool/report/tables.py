@@ -87,7 +87,7 @@ def _print_classes(console: Console, scores: Scores) -> None:
         for column in columns:
             table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
         for c in scores.classes:
-            cells: dict[str, str] = {
+            cells: dict[str, str | Text] = {
                 "": _bar(console, c.iou), "95 %": _ends(scores, f"iou:{c.name}"),
                 "95 % ": _ends(scores, f"iou_image:{c.name}"), "share": f"{c.share:.4f}",
             }  # fmt: skip
