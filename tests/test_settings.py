@@ -89,9 +89,9 @@ def test_imbalance_of_two_classes_is_left_to_dice() -> None:
     assert any("2.0% of the pixels" in reason for reason in reasons)
 
 
-def test_more_classes_are_learned_with_tversky_and_no_weights() -> None:
+def test_more_classes_are_learned_with_dice_and_no_weights() -> None:
     chosen = settings(replace(PHOTOS, shares=(0.97, 0.02, 0.01)))
-    assert (chosen.loss, chosen.class_weights) == ("ce+tversky", ())
+    assert (chosen.loss, chosen.class_weights) == ("ce+dice", ())
 
 
 def test_a_loss_without_overlap_weighs_rare_classes() -> None:
