@@ -5,7 +5,7 @@ All of it happens before TensorFlow is imported, so that what cannot work fails 
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segtool.data.layout import IMAGE_SUFFIXES, MASK_SUFFIXES, image_names
@@ -88,6 +88,7 @@ def make_plan(options: WriteOptions, wanted: Wanted, found: Found, records: Reco
 
     Raises UsageError when names cannot be settled or a picture would be replaced.
     """
+    found = replace(found, pictures=_no_outputs(found.pictures, records, options.output))
     names = [settle_names(found.pictures, kind, records, options.output) for kind in wanted.kinds]
     places = [(kind, os.path.join(kind.folder, ""), inside_record(kind, options.output)) for kind in wanted.kinds]
     pictures = {picture.real for picture in found.pictures}
@@ -160,6 +161,24 @@ def target_folders(plan: Plan) -> set[Path]:
         Path(folder)
         for folder in {os.path.dirname(t) for job in (*plan.jobs, *plan.kept) for t in job.targets.values()}
     }
+
+
+def _no_outputs(pictures: tuple[Source, ...], records: Records, root: Path) -> tuple[Source, ...]:
+    """Returns `pictures` less those that the record knows as outputs: overlays, say, that an earlier run wrote beside
+    the pictures, in a folder that this run knows nothing of.
+    """
+    if not records.by_output:
+        return pictures
+    inside = os.path.join(os.path.realpath(root), "")
+
+    def is_output(picture: Source) -> bool:
+        key = picture.real.removeprefix(inside)
+        try:
+            return key in records.by_output and records.made(key, Stamp.of(picture.real)) is not None
+        except OSError:
+            return False
+
+    return tuple(picture for picture in pictures if not is_output(picture))
 
 
 def _judge(
