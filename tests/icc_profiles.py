@@ -27,14 +27,19 @@ def grey_profile(curve: bytes) -> bytes:
     return _profile(b"mntr", b"GRAY", b"XYZ ", [(b"kTRC", curve)])
 
 
-def ink_profile(lab_of: Callable[[float, float, float, float], tuple[float, float, float]]) -> bytes:
-    """Returns a profile for prints, with the colours of full and no ink in all 16 combinations, linear between."""
+def ink_profile(
+    lab_of: Callable[[float, float, float, float], tuple[float, float, float]], *, paper: tuple[float, ...] = D50
+) -> bytes:
+    """Returns a profile for prints on `paper` (XYZ), with the colours, relative to it, of full and no ink in all 16
+    combinations, linear between.
+    """
     corners = [lab_of(*inks) for inks in itertools.product((0.0, 1.0), repeat=4)]
     coded = bytes(round(v) for L, a, b in corners for v in (L * 2.55, a + 128, b + 128))
     identity = b"".join(struct.pack(">i", v << 16) for v in (1, 0, 0, 0, 1, 0, 0, 0, 1))
     ramp = bytes(range(256))
     table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + identity + ramp * 4 + coded + ramp * 3
-    return _profile(b"prtr", b"CMYK", b"Lab ", [(b"A2B0", table)])
+    # As of a scanner of prints: the black point of a printer is measured by the way back, which this has not.
+    return _profile(b"scnr", b"CMYK", b"Lab ", [(b"A2B0", table), (b"A2B1", table)], white=paper)
 
 
 def gamma_curve(gamma: float) -> bytes:
@@ -75,10 +80,12 @@ def _xyz(values: Floats) -> bytes:
     return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
 
 
-def _profile(kind: bytes, space: bytes, connection: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
+def _profile(
+    kind: bytes, space: bytes, connection: bytes, tags: list[tuple[bytes, bytes]], *, white: tuple[float, ...] = D50
+) -> bytes:
     name = b"test\0"
     description = b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78)
-    tags = [(b"desc", description), (b"wtpt", _xyz(np.array(D50))), *tags]
+    tags = [(b"desc", description), (b"wtpt", _xyz(np.array(white))), *tags]
     start, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
     for tag, data in tags:
         table += tag + struct.pack(">II", start + len(body), len(data))

@@ -333,6 +333,11 @@ def test_a_png_is_made_of_views_as_of_copies() -> None:
     assert encode_png(pixels[::2, ::-1, 0]) == encode_png(pixels[::2, ::-1, 0].copy())
 
 
+def test_what_opencv_cannot_encode_is_an_image_error() -> None:
+    with pytest.raises(ImageError, match=r"5×0 cannot be encoded as \.png"):
+        encode_png(np.zeros((0, 5), np.uint8))
+
+
 def test_a_picture_too_long_for_jpeg_is_an_image_error_that_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageError, match="70000×1 is too large for a JPEG, whose sides end at 65,500 pixels"):
         encode_jpeg(noise(1, 70000, 3))

@@ -226,6 +226,15 @@ def test_a_profile_for_inks_is_applied(kind: str) -> None:
         assert np.abs(pixels - expected).max() <= 3, inks
 
 
+def test_paper_becomes_white_and_the_darkest_print_black() -> None:
+    profile = ink_profile(lambda c, m, y, k: (15 + 85 * (1 - max(c, m, y, k)), 0, 0), paper=(0.80, 0.82, 0.60))
+    image = Image.new("CMYK", (2, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (255, 255, 255, 255))
+    white, black = read_as(image, "TIFF", icc_profile=profile)[0].tolist()
+    assert min(white) >= 254
+    assert max(black) <= 3
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_pictures_tagged_as_srgb_are_not_changed_at_all(mode: str) -> None:
     profile = rgb_profile(SRGB_TO_XYZ, srgb_curve())

@@ -5,6 +5,7 @@ An image is `(H, W, 3)` uint8 RGB in display orientation.
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -102,10 +103,11 @@ def _pillow_png(image: Image.Image) -> bytes:
 def _encode(suffix: str, image: Pixels, parameters: list[int]) -> bytes:
     if image.ndim == 3:
         image = np.asarray(cv2.cvtColor(image, TO_OPENCV[image.shape[2]]), np.uint8)
-    ok, encoded = cv2.imencode(suffix, image, parameters)
-    if not ok:
-        raise ImageError(f"A picture of {image.shape[1]}×{image.shape[0]} cannot be encoded as {suffix}.")
-    return encoded.tobytes()
+    with suppress(cv2.error):  # by version, a failure is raised or returned
+        ok, encoded = cv2.imencode(suffix, image, parameters)
+        if ok:
+            return encoded.tobytes()
+    raise ImageError(f"A picture of {image.shape[1]}×{image.shape[0]} cannot be encoded as {suffix}.")
 
 
 def _name(source: Path | bytes) -> str:

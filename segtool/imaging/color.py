@@ -62,7 +62,7 @@ def srgb_correction(profile: bytes, mode: str) -> Convert | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != PROFILE_SPACE[mode]:
             return None
-        # Black point compensation keeps the shadows of prints, which would drown in black.
+        # Without black point compensation the darkest print of inks is grey.
         transform = ImageCms.buildTransform(
             source, _srgb(), mode, "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
