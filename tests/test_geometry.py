@@ -7,7 +7,17 @@ import numpy.typing as npt
 import pytest
 
 from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import Probability, confidence, network_shape, to_mask, to_network
+from segtool.imaging.geometry import (
+    Probability,
+    confidence,
+    flipped,
+    network_shape,
+    runner_up,
+    sampler,
+    to_mask,
+    to_network,
+    to_soft,
+)  # fmt: skip
 
 SIZES = [(300, 400), (400, 300), (512, 512), (3000, 4000), (16, 9), (1, 1), (1, 1000), (4000, 17), (333, 500)]
 
@@ -142,3 +152,63 @@ def test_making_a_mask_leaves_the_probability_as_it_was(channels: int) -> None:
 )
 def test_confidence_is_the_mean_distance_from_doubt(pixels: list[list[float]], expected: float) -> None:
     assert confidence(np.array([pixels], np.float32)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (37, 50), (9, 11), (1, 1)])
+@pytest.mark.parametrize("channels", [2, 3, 7])
+def test_the_runner_up_is_the_second_likeliest_class_of_the_scaled_probability(
+    height: int, width: int, channels: int
+) -> None:
+    probability = random_probability(16, 24, channels)
+    planes = [bilinear(probability[..., c].astype(np.float64), height, width) for c in range(channels)]
+    scaled = np.stack(planes, axis=-1)
+    leads = np.diff(np.sort(scaled, axis=2), axis=2)[..., -2:]
+    second = runner_up(probability, to_mask(probability, height, width, threshold=0.5))
+    assert second.dtype == np.uint8
+    assert_agree(second, scaled.argsort(axis=2)[..., -2], leads.min(axis=2) > 1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (37, 50), (9, 11)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_soft_mask_is_the_probability_of_the_foreground_or_of_the_likeliest_class(
+    height: int, width: int, channels: int
+) -> None:
+    probability = random_probability(16, 24, channels)
+    planes = [bilinear(probability[..., c].astype(np.float64), height, width) for c in range(channels)]
+    soft = to_soft(probability, height, width)
+    assert soft.dtype == np.uint8
+    assert np.abs(soft - np.stack(planes).max(axis=0) * 255).max() <= 0.51
+
+
+def test_probability_sampled_at_pixels_is_that_of_the_whole_scaled() -> None:
+    probability = random_probability(16, 24, 3)
+    rows, columns = np.indices((37, 50)).reshape(2, -1)
+    value_of = sampler(np.ascontiguousarray(np.moveaxis(probability, 2, 0)), rows, columns, 37, 50)
+    scaled = np.stack([bilinear(probability[..., c].astype(np.float64), 37, 50).ravel() for c in range(3)])
+    for index in range(3):
+        assert np.abs(value_of(index) - scaled[index]).max() < 1e-6
+    mixed = np.arange(len(rows)) % 3
+    assert np.abs(value_of(mixed.astype(np.uint8)) - scaled[mixed, np.arange(len(rows))]).max() < 1e-6
+
+
+def lean(batch: Pixels) -> Probability:
+    """Stands for a network that does not say the same of a picture and its mirror image."""
+    across = np.linspace(0, 1, batch.shape[2], dtype=np.float32)
+    first = batch[..., 0] / np.float32(512) + across / 4
+    return np.asarray(np.stack([first, 1 - first], axis=3), np.float32)
+
+
+def test_flipped_averages_a_picture_with_its_mirror_image() -> None:
+    batch = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
+    averaged = flipped(lean)(batch)
+    assert averaged.dtype == np.float32
+    for image, probability in zip(batch, averaged, strict=True):
+        mirrored = np.fliplr(lean(np.fliplr(image)[None])[0])
+        assert np.allclose(probability, (lean(image[None])[0] + mirrored) / 2, atol=1e-6)
+    assert not np.allclose(averaged, lean(batch), atol=1e-3)
+
+
+def test_flipped_says_the_same_of_a_picture_and_its_mirror_image() -> None:
+    batch = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), np.uint8)
+    mirrored = flipped(lean)(batch[:, :, ::-1])
+    assert np.allclose(mirrored[:, :, ::-1], flipped(lean)(batch), atol=1e-6)

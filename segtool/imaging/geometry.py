@@ -115,6 +115,29 @@ def confidence(probability: Probability) -> float:
     return float((top[..., -1] - top[..., -2]).mean())
 
 
+def sampler(
+    planes: Probability, rows: Positions, columns: Positions, height: int, width: int
+) -> Callable[[Pixels | int], Probability]:
+    """Returns what gives the probability `(n,)` of a class, or of a class each, at those pixels of the
+    `(height, width)` mask, from `(C, h, w)` planes scaled linearly there and nowhere else.
+    """
+    _, h, w = planes.shape
+    top, bottom, down = linear_taps(rows, h, height)
+    left, right, over = linear_taps(columns, w, width)
+    # Flat positions and four shares, worked out once for all classes: half the time of indexing by three arrays.
+    corners = [y * w + x for y in (top, bottom) for x in (left, right)]
+    shares = [y * x for y in (1 - down, down) for x in (1 - over, over)]
+
+    def value_of(index: Pixels | int) -> Probability:
+        first = np.asarray(index, np.intp) * (h * w)
+        mixed = np.zeros(len(rows), np.float32)
+        for corner, share in zip(corners, shares, strict=True):
+            mixed += planes.take(first + corner) * share
+        return mixed
+
+    return value_of
+
+
 def linear_taps(positions: Positions, length: int, target: int) -> tuple[Positions, Positions, Probability]:
     """Returns, for pixels of a line of `length` scaled to `target`, which two pixels of the line are mixed, and the
     share of the second: pixel centres at halves, ends repeated, as OpenCV's INTER_LINEAR has it.

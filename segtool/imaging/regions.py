@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import Probability, linear_taps
+from segtool.imaging.geometry import Probability, sampler
 from segtool.options import Cleaning
 
 # One labelling a class within the class' bounding box, and a lookup over labels in place of a loop over regions.
@@ -58,7 +58,7 @@ def next_best_of(probability: Probability, height: int, width: int, *, backgroun
         chosen = np.empty(len(rows), np.uint8)
         for start in range(0, len(rows), LOOKUPS):
             part = slice(start, start + LOOKUPS)
-            value_of = _sampler(planes, rows[part], columns[part], height, width)
+            value_of = sampler(planes, rows[part], columns[part], height, width)
             chosen[part] = _best_below(value_of, len(planes), present[part], background)
         return chosen
 
@@ -129,8 +129,7 @@ def _unwanted(indices: Pixels, classes: Iterable[int], cleaning: Cleaning) -> np
 
 
 def _fill_holes(cleaned: Pixels, background: int) -> None:
-    solid = (cleaned != background).view(np.uint8)
-    left, top, width, height = cv2.boundingRect(solid)
+    left, top, width, height = cv2.boundingRect((cleaned != background).view(np.uint8))
     if not width:
         return
     # Beyond the box all is background and reaches the picture's edge: what touches the box's edge is no hole.
@@ -163,27 +162,6 @@ def _neighbours(labels: npt.NDArray[np.int32], view: Pixels, count: int) -> tupl
             np.minimum.at(low, piece[border], value[border])
             np.maximum.at(high, piece[border], value[border])
     return low, high
-
-
-def _sampler(
-    planes: Probability, rows: Where, columns: Where, height: int, width: int
-) -> Callable[[Pixels | int], Probability]:
-    """Returns what gives the probability `(n,)` of a class, or of a class each, at pixels of the mask."""
-    _, h, w = planes.shape
-    top, bottom, down = linear_taps(rows, h, height)
-    left, right, over = linear_taps(columns, w, width)
-    # Flat positions and four shares, worked out once for all classes: half the time of indexing by three arrays.
-    corners = [y * w + x for y in (top, bottom) for x in (left, right)]
-    shares = [y * x for y in (1 - down, down) for x in (1 - over, over)]
-
-    def value_of(index: Pixels | int) -> Probability:
-        first = np.asarray(index, np.intp) * (h * w)
-        mixed = np.zeros(len(rows), np.float32)
-        for corner, share in zip(corners, shares, strict=True):
-            mixed += planes.take(first + corner) * share
-        return mixed
-
-    return value_of
 
 
 def _best_below(
