@@ -20,6 +20,7 @@ ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 exchange width and he
 GREY_SPREAD = 3  # levels between the channels of a thumbnail up to which it has no colour
 MAX_VALUES = 256  # kept of one mask, the commonest: masks with more are photos
 MAX_OBJECT_CLASSES = 32  # beyond, values number objects rather than classes
+LARGE = 0.1  # share of a picture from which a class is taken for one area
 COLORED = 0x40  # difference of the channels in a JPEG mask that compression alone does not make
 IDS, COLORS, JPEG = "ids", "colors", "jpeg"
 
@@ -92,7 +93,7 @@ def look_at_image(path: Path, *, decode: bool) -> ImageFacts:
             height, width = small.shape[:2]
     except ImageError as error:
         return ImageFacts(error=_reason(path, error))
-    colors = small if max(small.shape) <= 4 * SIDE else cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    colors = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = int(np.ptp(colors, axis=2).max()) <= GREY_SPREAD
     return ImageFacts(width, height, orientation, digest, grey, thumbnail(small).tobytes())
 
@@ -178,8 +179,18 @@ def _objects(mask: Pixels, values: tuple[int, ...]) -> tuple[tuple[int, ...], tu
     """Returns how many connected areas each value has at network size, and the pixels of the largest."""
     scale = min(1.0, LARGEST_CPU / max(mask.shape))
     small = resize_mask(mask, *(max(1, round(side * scale)) for side in mask.shape))
-    areas = [cv2.connectedComponentsWithStats((small == v).astype(np.uint8))[2][1:, cv2.CC_STAT_AREA] for v in values]
-    return tuple(len(a) for a in areas), tuple(int(a.max(initial=0)) for a in areas)
+    found = [_areas(small == v) for v in values]
+    return tuple(len(areas) for areas in found), tuple(max(areas, default=0) for areas in found)
+
+
+def _areas(here: npt.NDArray[np.bool_]) -> list[int]:
+    total = int(np.count_nonzero(here))
+    if not total or total > LARGE * here.size:
+        return [total] if total else []  # to count the areas of backgrounds would take most of the time
+    rows, columns = np.flatnonzero(here.any(axis=1)), np.flatnonzero(here.any(axis=0))
+    part = here[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
+    stats = cv2.connectedComponentsWithStats(part)[2]
+    return [int(area) for area in stats[1:, cv2.CC_STAT_AREA]]
 
 
 def _reason(path: Path, error: ImageError) -> str:

@@ -51,7 +51,8 @@ def inspect_dataset(listing: Listing, *, quick: bool, tick: Callable[[], object]
     if meaning.coding is not None:
         understood = [look for look in decoded if relative(root, look.pair.mask)[0] in meaning.masks]
         balance = balance_of(understood, meaning.coding)
-        findings += balance_findings(balance, root, complete=len(decoded) == len(looks))
+        complete = all(look.mask.kind or look.mask.error for look in looks)
+        findings += balance_findings(balance, root, complete=complete)
     if quick:
         findings += same_bytes_findings(same_bytes(looks), root)
     else:

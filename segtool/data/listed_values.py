@@ -7,7 +7,7 @@ from pathlib import Path
 from segtool.card import ClassInfo
 from segtool.data.classes import MaskCoding, class_color, decide_coding, read_classes_file
 from segtool.data.facts import COLORS, MaskFacts
-from segtool.data.meaning import Masks, Meaning, mixed_finding, stray_finding, without
+from segtool.data.meaning import RARE, Masks, Meaning, mixed_finding, stray_finding, without
 from segtool.data.proposals import MAX_CLASSES, classes_json, pack, unpack
 from segtool.errors import DataError
 from segtool.results import Case, Finding
@@ -39,7 +39,8 @@ def _by_id(masks: Masks, root: Path, classes: Classes, ignore: int | None, color
     if strays:
         new = sorted({v for odd in strays.values() for v in odd if v <= 255})
         more = tuple(ClassInfo(v, f"class {v}", class_color(v)) for v in new)
-        paste = classes_json((*classes, *more), ignore) if new and len(classes) + len(new) <= MAX_CLASSES else ""
+        meant = len(strays) > max(1, RARE * len(masks)) and 0 < len(new) <= MAX_CLASSES - len(classes)
+        paste = classes_json((*classes, *more), ignore) if meant else ""
         findings.append(stray_finding(masks, strays, _listed(c.id for c in classes), paste=paste))
         masks = without(masks, strays)
     held = {v for m in masks.values() for v in m.values}
@@ -57,7 +58,8 @@ def _by_color(masks: Masks, root: Path, classes: Classes, ignore: int | None) ->
     new = dict.fromkeys(as_color(masks[name], v) for name, odd in strays.items() for v in odd)
     free = (i for i in range(256) if i != ignore and i not in {c.id for c in classes})
     more = tuple(ClassInfo(i, f"class {i}", unpack(v)) for i, v in zip(free, new, strict=False))
-    paste = classes_json((*classes, *more), ignore) if len(classes) + len(new) <= MAX_CLASSES else ""
+    meant = len(strays) > max(1, RARE * len(masks)) and len(new) <= MAX_CLASSES - len(classes)
+    paste = classes_json((*classes, *more), ignore) if meant else ""
     known_colors = _listed(f"#{pack(c.color):06x}" for c in classes)
     finding = stray_finding(masks, strays, known_colors, paste=paste)
     return Meaning(_decide_colors(root, classes), without(masks, strays), (finding,))
@@ -73,13 +75,13 @@ def _decide_colors(root: Path, classes: Classes) -> MaskCoding:
 
 
 def _all_ignored(masks: Masks, classes: Classes, ignore: int) -> Finding:
-    swapped = tuple(replace(c, id=ignore) if i == 1 else c for i, c in enumerate(classes))
-    return Finding(
-        "all-ignored", "error",
-        f"No mask holds any class but {classes[0].name}: all else is {ignore}, which classes.json ignores.",
-        f"If {ignore} is {classes[1].name}, write into classes.json:",
-        tuple(Case((name,)) for name, m in masks.items() if ignore in m.values), classes_json(swapped, None),
-    )  # fmt: skip
+    advice, paste = "See what it stands for, and correct the masks or classes.json.", ""
+    if len(classes) == 2:
+        swapped = classes[0], replace(classes[1], id=ignore)
+        advice, paste = f"If {ignore} is {classes[1].name}, write into classes.json:", classes_json(swapped, None)
+    what = f"No mask holds any class but {classes[0].name}: all else is {ignore}, which classes.json ignores."
+    cases = tuple(Case((name,)) for name, m in masks.items() if ignore in m.values)
+    return Finding("all-ignored", "error", what, advice, cases, paste)
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -9,6 +9,7 @@ from segtool.data.facts import COLORS, JPEG, MaskFacts
 from segtool.errors import DataError
 from segtool.results import Case, Finding
 
+RARE = 0.05  # share of the masks up to which a value that goes with no other is taken for a slip
 LISTED = 6  # values told of one mask
 
 Masks = Mapping[str, MaskFacts]  # by the name they have in a finding

@@ -7,11 +7,10 @@ from segtool.card import IGNORE_ID
 from segtool.data.classes import MAX_PLAIN_ID, MaskCoding
 from segtool.data.facts import COLORS
 from segtool.data.listed_values import as_color
-from segtool.data.meaning import Masks, Meaning, decide, mixed_finding, stray_finding, values_case, without
+from segtool.data.meaning import RARE, Masks, Meaning, decide, mixed_finding, stray_finding, values_case, without
 from segtool.data.proposals import MAX_CLASSES, classes_json, classes_of_colors, classes_of_values, pack
 from segtool.results import Finding
 
-RARE = 0.05  # share of the masks up to which a value that goes with no other is taken for a slip
 TOGETHER = 0.1  # share of masks with ids that hold 255 too, below which 255 is a class in some and not an ignore id
 INSTANCES_FROM = 8  # objects numbered in one mask, where the masks all count from 1
 PIECES = 1.3  # connected areas a value, up to which values number single objects

@@ -26,6 +26,7 @@ def show_checked(result: Checked) -> None:
     console.print(Text(f"{result.data}: {_count(pairs, 'pair')}", style="bold"))
     if any(split.classes for split in result.splits):
         console.print(_class_table(result.splits))
+        console.print()
     for line in _figures(result):
         _print_wrapped(console, line)
     for finding in (*result.findings, *result.notes):
