@@ -116,7 +116,7 @@ def overlay(
 def _pixels(image: Image) -> Pixels:
     if isinstance(image, str | Path):
         return read_image(Path(image))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ImageError(f"An image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}: convert it first.")
     return image
 

@@ -3,6 +3,7 @@
 Each command begins with its imports, so that `--help` loads no NumPy, OpenCV or TensorFlow.
 """
 
+import io
 import math
 import os
 import re
@@ -612,6 +613,8 @@ def synth(
 
 def main() -> None:
     """Runs the command line; every expected error becomes one sentence on stderr and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 must not end a listing
     try:
         app()
     except SegtoolError as error:

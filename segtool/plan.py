@@ -141,6 +141,8 @@ def plan_single(options: WriteOptions, wanted: Wanted) -> Plan:
     (source,) = options.sources.inputs
     if str(source) != STDIN and not source.exists():
         raise UsageError(f"There is no file or folder {source}.")
+    if source.is_dir():
+        raise UsageError(f"{source} is a folder, and {target} holds one picture: name a folder as OUTPUT.")
     if str(target) != STDIN:
         if target.is_dir() or options.output_is_folder or not target.suffix:
             raise UsageError(f"OUTPUT {target} is a folder: a picture from stdin has no name there, so name a file.")
