@@ -1,31 +1,32 @@
 """The run behind `mask` and `overlay`: find, lock, plan, then from jobs to files on disk and lines in the record."""
 
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from segtool.errors import ImageError, OutputError
 from segtool.files import make_folder, staged
 from segtool.imaging.codec import Pixels, read_image
+from segtool.imaging.geometry import Rows
+from segtool.imaging.strips import strip_reader
 from segtool.kinds import wanted_of
+from segtool.lines import done_line, failed_line, idle_lines, planned_lines, recorded
 from segtool.options import WriteOptions
-from segtool.plan import Job, Plan, find_pictures, is_single, make_plan, plan_single, settings_of, target_folders
+from segtool.plan import Job, Plan, find_pictures, is_single, make_plan, plan_single, target_folders
 from segtool.record import Records, RecordWriter, Stamp, clear_leftovers, read_records, recorded_path
 from segtool.rendering import Picture, Render
 from segtool.report.notices import Show
 from segtool.results import Written
-from segtool.segmentation import Mask, Segmented, Segmenter
+from segtool.segmentation import Mask, Reading, Segmented, Segmenter
 from segtool.sources import STDIN
 from segtool.streaming import FailureLog, Interrupt, caught, ordered_map
 
@@ -83,30 +84,45 @@ class _Run:
     done: int = 0
     failed: list[str] = field(default_factory=list)
     begun: dict[str, tuple[float, Stamp]] = field(default_factory=dict)
+    decoded: set[str] = field(default_factory=set)
     failures: FailureLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.failures = FailureLog(tell=self._tell_failure)
 
     def _tell_failure(self, what: Any, why: str) -> None:
-        line = {"input": str(what), "status": "failed", "error": why, "outputs": {}, "at": _now()}
+        line = failed_line(what, why)
         real = what.real if isinstance(what, Job) else str(what)
         self.failed.append(real)
         if self.record:
             self.record.append({**line, "input": real})
         self.show.line(line)
 
-    def read(self, job: Job) -> Pixels:
+    def whole(self, job: Job) -> Pixels:
         if job.path == STDIN:
             return read_image(_stdin(), max_pixels=self.options.sources.max_pixels)
+        self._stamp(job)
+        tell = None if job.real in self.decoded else self.show.notice  # an overlay decodes its picture twice
+        self.decoded.add(job.real)
+        return read_image(Path(job.path), max_pixels=self.options.sources.max_pixels, notice=tell)
+
+    def by_rows(self, job: Job) -> tuple[tuple[int, int], Rows]:
+        if job.path != STDIN:
+            self._stamp(job)
+            found = strip_reader(Path(job.path))
+            if found and math.prod(found[0]) <= self.options.sources.max_pixels:  # else reading it whole says so
+                return found
+        image = self.whole(job)
+        return image.shape[:2], lambda top, bottom: image[top:bottom]
+
+    def _stamp(self, job: Job) -> None:
+        """Notes how the picture looks before it is read, and of two readings before the first: a change in between is
+        then noticed by the next run.
+        """
         try:
-            # The stamp before the pixels, and of the first reading where there are two: a change in between is then
-            # noticed by the next run.
-            stamp = Stamp.of(job.path)
-            self.begun.setdefault(job.real, (time.monotonic(), stamp))
+            self.begun.setdefault(job.real, (time.monotonic(), Stamp.of(job.path)))
         except OSError as error:
             raise ImageError(f"{job} cannot be read: {error.strerror}.") from error
-        return read_image(Path(job.path), max_pixels=self.options.sources.max_pixels, notice=self.show.notice)
 
     def result(self, interrupted: int = 0) -> Written:
         return Written(
@@ -117,8 +133,9 @@ class _Run:
 
 def _carry_out(run: _Run, start: Start, lists: Lists) -> Written:
     plan, running = run.plan, run.options.running
-    for line in _lines_before(plan, run.failures):
+    for line in idle_lines(plan):
         run.show.line(line)
+    _note_left(plan, run.failures)
     interrupted = 0
     if plan.jobs and not (running.fail_fast and run.failures.failures):
         segmenter, renders = start(plan)
@@ -170,7 +187,7 @@ def _stream(run: _Run, segmenter: Segmenter, renders: Mapping[str, Render]) -> i
         run.show.progress(run.plan.wanted.kinds[0].name, len(run.plan.jobs), "picture") as bar,
     ):
         jobs = takewhile(goes_on, interrupt.until(run.plan.jobs))
-        masks = segmenter.stream(jobs, run.read, pool, run.failures)
+        masks = segmenter.stream(jobs, Reading(run.whole, run.by_rows), pool, run.failures)
         safe = caught(finish, run.failures, name=lambda item: item.job)
         for finished in ordered_map(safe, masks, pool, window=segmenter.ahead):
             run.done += bool(finished)
@@ -182,7 +199,7 @@ def _write(run: _Run, job: Job, mask: Mask, segmenter: Segmenter, renders: Mappi
     """Writes all outputs of one picture under their names, or none, and one line into the record."""
     if run.record:
         run.record.check()  # writing would make a lost folder anew
-    picture = Picture(job, mask, run.read)
+    picture = Picture(job, mask, run.whole)
     made: dict[str, Stamp] = {}
     with ExitStack() as stack:
         for kind, target in job.targets.items():
@@ -192,75 +209,38 @@ def _write(run: _Run, job: Job, mask: Mask, segmenter: Segmenter, renders: Mappi
                 sys.stdout.buffer.flush()
                 continue
             made[kind] = Stamp.of(stack.enter_context(staged(Path(target), content)))
-        line = {"input": str(job), "status": "done", "error": None} | _mask_line(mask, segmenter)
+        line = done_line(job, mask, segmenter)
         if run.record:
             # Recorded before the rename: killed between the two, the next run finds the temporary file by its stamp.
             # The other way round the file would lie there unrecorded, like a stranger's.
-            run.record.append(line | _record_line(run, job, made, segmenter))
+            begun, source = run.begun.pop(job.real)
+            run.decoded.discard(job.real)
+            run.record.append(
+                recorded(
+                    line, job, run.plan, made=made, source=source, begun=begun, precision=segmenter.precision
+                )
+            )  # fmt: skip
     run.show.line(line | {"outputs": dict(job.targets)})
-
-
-def _record_line(run: _Run, job: Job, made: Mapping[str, Stamp], segmenter: Segmenter) -> dict[str, Any]:
-    begin, source = run.begun.pop(job.real)
-    kinds = {kind.name: kind for kind in run.plan.wanted.kinds}
-    outputs = {
-        name: {
-            "path": recorded_path(Path(job.targets[name]), run.options.output),
-            "settings": settings_of(kinds[name], job.mask),
-            "size": stamp.size,
-            "mtime_ns": stamp.mtime_ns,
-        }
-        for name, stamp in made.items()
-    }
-    return {
-        "input": job.real, "outputs": outputs, "size": source.size, "mtime_ns": source.mtime_ns,
-        "seconds": round(time.monotonic() - begin, 4), "weights": run.plan.wanted.weights_hash,
-        "precision": segmenter.precision, "at": _now(),
-    }  # fmt: skip
-
-
-def _mask_line(mask: Mask, segmenter: Segmenter) -> dict[str, Any]:
-    height, width = mask.indices.shape
-    confidence = None if mask.confidence is None else round(mask.confidence, 6)
-    return {"width": width, "height": height, "foreground": _foreground(mask, segmenter), "confidence": confidence}
-
-
-def _foreground(mask: Mask, segmenter: Segmenter) -> Any:
-    """Returns the share of foreground pixels, or of each class by name when there are more than two."""
-    size = mask.indices.size
-    if segmenter.binary:
-        return round(cv2.countNonZero(mask.indices) / size, 6)
-    count = len(segmenter.classes)
-    shares = cv2.calcHist([mask.indices], [0], None, [count], (0.0, float(count))).ravel() / size
-    return {c.name: round(float(share), 6) for c, share in zip(segmenter.classes, shares, strict=True)}
-
-
-def _lines_before(plan: Plan, failures: FailureLog) -> Iterator[dict[str, Any]]:
-    """Yields a line for each picture that needs no work; those left alone or refused go to `failures` as well."""
-    for job in plan.kept:
-        yield {"input": str(job), "status": "kept", "error": None, "outputs": dict(job.targets)}
-    for job, why in plan.left:
-        for target in job.targets.values():
-            failures.failures.append((target, why))  # no failure of the picture: the record keeps its line
-        yield {"input": str(job), "status": "left", "error": why, "outputs": dict(job.targets)}
-    for entry in plan.refused:
-        failures.add(entry.path, entry.reason)
 
 
 def _tell_plan(plan: Plan, options: WriteOptions, show: Show) -> Written:
     """Prints what a run would do, a line a picture."""
-    failures = FailureLog()
-    lines = [{"input": str(job), "status": "planned", "error": None, "outputs": dict(job.targets)} for job in plan.jobs]
-    for line in (*lines, *_lines_before(plan, failures)):
+    for line in planned_lines(plan):
         show.planned(line)
+    failures = FailureLog(lambda what, why: show.planned(failed_line(what, why)))
+    _note_left(plan, failures)
     return Written(options.output, done=0, kept=len(plan.kept), seconds=0.0, failures=tuple(failures.failures),
                    planned=len(plan.jobs))  # fmt: skip
+
+
+def _note_left(plan: Plan, failures: FailureLog) -> None:
+    """Notes what needs no work but a person: outputs left alone, and entries of a list that are refused."""
+    for job, why in plan.left:
+        failures.failures += [(target, why) for target in job.targets.values()]  # the picture did not fail
+    for entry in plan.refused:
+        failures.add(entry.path, entry.reason)
 
 
 @cache
 def _stdin() -> bytes:
     return sys.stdin.buffer.read()  # once: an overlay needs its picture twice
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

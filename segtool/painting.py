@@ -11,7 +11,7 @@ from segtool.imaging.codec import Pixels
 from segtool.imaging.masks import resize_mask
 from segtool.options import OverlayOptions
 from segtool.plan import Job, Plan
-from segtool.segmentation import AHEAD, Mask, Read, Segmented, Segmenter
+from segtool.segmentation import AHEAD, Mask, Reading, Segmented, Segmenter
 from segtool.streaming import FailureLog, caught, ordered_map
 
 
@@ -24,10 +24,10 @@ def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
     coding = inspect_masks([job.mask for job in (*plan.jobs, *plan.kept) if job.mask], root=options.masks)
 
     def stream(
-        jobs: Iterable[Job], read: Read, executor: Executor, failures: FailureLog
+        jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog
     ) -> Iterator[Segmented]:  # fmt: skip
         def found(job: Job) -> Segmented:
-            image = read(job)
+            image = reading.whole(job)
             mask = _mask_of(job, coding, image)
             return Segmented(job, lambda: Mask(mask))
 

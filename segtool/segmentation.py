@@ -13,7 +13,7 @@ import numpy as np
 
 from segtool.card import ClassInfo
 from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import Probability, confidence, flipped, to_mask, to_soft
+from segtool.imaging.geometry import Probability, Rows, confidence, flipped, to_mask, to_soft
 from segtool.imaging.regions import clean, next_best_in, next_best_of
 from segtool.imaging.tiles import TiledMask, tiled_mask
 from segtool.imaging.tiling import tiling_of
@@ -23,7 +23,6 @@ from segtool.plan import Job
 from segtool.streaming import FailureLog, caught, ordered_map
 
 Read = Callable[[Job], Pixels]
-Stream = Callable[[Iterable[Job], Read, Executor, FailureLog], "Iterator[Segmented]"]
 HALF = 128  # of soft values: where foreground begins
 TILE_OVERLAP = 0.25  # of a tile's side
 AHEAD, LARGE_AHEAD = 8, 2  # masks made and written beside the network
@@ -45,11 +44,22 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a job's picture is read: `whole`, or its size and what hands out its rows, where a whole one may not fit."""
+
+    whole: Read
+    by_rows: Callable[[Job], tuple[tuple[int, int], Rows]]
+
+
+@dataclass(frozen=True)
 class Segmented:
     """One job and its mask, which is made when `mask()` is called: on the thread that writes it."""
 
     job: Job
     mask: Callable[[], Mask]
+
+
+Stream = Callable[[Iterable[Job], Reading, Executor, FailureLog], Iterator[Segmented]]
 
 
 @dataclass(frozen=True)
@@ -89,10 +99,10 @@ def segmenter_of(predictor: Predictor, options: WriteOptions, *, tile: int | Non
 
 def _whole(
     predictor: Predictor, options: WriteOptions,
-    jobs: Iterable[Job], read: Read, executor: Executor, failures: FailureLog,
+    jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog,
 ) -> Iterator[Segmented]:  # fmt: skip
     items = predicted(
-        jobs, read=read, predictor=predictor, batch_size=options.engine.batch_size, executor=executor,
+        jobs, read=reading.whole, predictor=predictor, batch_size=options.engine.batch_size, executor=executor,
         failures=failures, name=_itself,
     )  # fmt: skip
     threshold = options.predicting.cut(predictor.card)
@@ -102,25 +112,26 @@ def _whole(
 
 def _tiled(
     predictor: Predictor, options: WriteOptions, tile: int,
-    jobs: Iterable[Job], read: Read, executor: Executor, failures: FailureLog,
+    jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog,
 ) -> Iterator[Segmented]:  # fmt: skip
     card, binary = predictor.card, predictor.card.binary
     wants_soft = isinstance(options, MaskOptions) and (options.values == "soft" or options.cutouts is not None)
 
-    def segment(found: tuple[Job, Pixels]) -> Segmented:
-        job, image = found
-        tiling = tiling_of(
-            image.shape[:2], network_size=card.network_size, stride=card.stride, tile=tile, overlap=TILE_OVERLAP
-        )
+    def opened(job: Job) -> tuple[Job, tuple[int, int], Rows]:
+        return job, *reading.by_rows(job)
+
+    def segment(found: tuple[Job, tuple[int, int], Rows]) -> Segmented:
+        job, size, rows = found
+        tiling = tiling_of(size, network_size=card.network_size, stride=card.stride, tile=tile, overlap=TILE_OVERLAP)
         made = tiled_mask(
-            lambda top, bottom: image[top:bottom], tiling, threshold=options.predicting.cut(card),
+            rows, tiling, threshold=options.predicting.cut(card),
             predict=predictor.predict, batch_size=options.engine.batch_size, soft=wants_soft,
             second=options.cleaning.removes and not binary,
         )  # fmt: skip
         return Segmented(job, partial(_mask_of_tiles, made, binary, options.cleaning))
 
     # One picture at a time: of those that are worth tiling, two may be more than there is memory for.
-    loaded = ordered_map(caught(lambda job: (job, read(job)), failures, name=_itself), jobs, executor, window=1)
+    loaded = ordered_map(caught(opened, failures, name=_itself), jobs, executor, window=1)
     safe = caught(segment, failures, name=lambda found: found[0])
     for found in loaded:
         segmented = safe(found) if found else None

@@ -37,7 +37,9 @@ ALLOWED: dict[str, set[str]] = {
     "painting": FOUNDATION | {"imaging", "data", "plan", "segmentation"},
     "coco": FOUNDATION | {"imaging"},
     "rendering": FOUNDATION | {"imaging", "kinds", "plan", "segmentation", "coco"},
-    "outputs": FOUNDATION | {"imaging", "kinds", "plan", "record", "rendering", "report", "segmentation", "sources"},
+    "lines": FOUNDATION | {"plan", "record", "segmentation"},
+    "outputs": FOUNDATION
+    | {"imaging", "kinds", "lines", "plan", "record", "rendering", "report", "segmentation", "sources"},
     "model": FOUNDATION | {"imaging", "data", "pipeline", "settings", "scoring"},
     "commands": FOUNDATION
     | {

@@ -20,7 +20,7 @@ from segtool.imaging.geometry import Rows
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags by their names in TIFF 6.0.
 WIDTH, LENGTH, BITS, COMPRESSION, STRIP_OFFSETS, ORIENTATION = 256, 257, 258, 259, 273, 274
-ROWS_PER_STRIP, STRIP_BYTES, PLANAR, EXTRA_SAMPLES = 278, 279, 284, 338
+ROWS_PER_STRIP, STRIP_BYTES, PLANAR, EXTRA_SAMPLES, ICC_PROFILE = 278, 279, 284, 338, 34675
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
 # What a piece is decoded by: also photometry, fill order, samples a pixel, predictor, and what JPEG has for all pieces.
 DECODING = (BITS, COMPRESSION, 262, 266, 277, PLANAR, 317, 347, 530, 532)
@@ -47,7 +47,7 @@ class _Layout:
 
 def strip_reader(path: Path) -> tuple[tuple[int, int], Rows] | None:
     """Returns `(H, W)` of the picture at `path` and what hands out its rows, equal to those of `read_image`; None where
-    that needs the whole picture: for all but TIFFs of 8-bit grey or RGB that stand upright.
+    that needs the whole picture: for all but TIFFs of 8-bit grey or RGB that stand upright and carry no colour profile.
 
     Two rows of pieces are held, so ask from top to bottom. The rows raise ImageError where the file is damaged.
     """
@@ -85,7 +85,8 @@ def _layout(tags: dict[int, Any], *, channels: int) -> _Layout | None:
     height, width = int(tags[LENGTH]), int(tags[WIDTH])
     plain = (
         all(bits == 8 for bits in tags[BITS]) and tags.get(COMPRESSION, RAW) in COMPRESSIONS
-        and tags.get(PLANAR, 1) == 1 and tags.get(ORIENTATION, 1) == 1 and EXTRA_SAMPLES not in tags
+        and tags.get(PLANAR, 1) == 1 and tags.get(ORIENTATION, 1) == 1
+        and EXTRA_SAMPLES not in tags and ICC_PROFILE not in tags
     )  # fmt: skip
     if not plain:
         return None
