@@ -152,7 +152,7 @@ def test_a_sound_dataset_gives_no_finding(sound: Path, shapes: Path, segtool: Ru
 
 def test_shares_are_counted_by_class_and_split(sound: Path, segtool: Run) -> None:
     masks = [np.asarray(Image.open(p)) for p in sorted((sound / "val/masks").iterdir())]
-    pixels = sum(np.bincount(m.ravel(), minlength=5) for m in masks)
+    pixels = np.sum([np.bincount(m.ravel(), minlength=5) for m in masks], axis=0)
     classes = checked(segtool, sound)["splits"]["val"]["classes"]
     assert [c["share"] for c in classes.values()] == pytest.approx(pixels / pixels.sum())
     assert classes["star"]["images"] == sum(4 in m for m in masks)

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ def as_jpeg(image: Pixels, quality: int) -> Pixels:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-COPIES: dict[str, Callable[[Pixels], Pixels]] = {
+COPIES: dict[str, Callable[[Pixels], Any]] = {
     "recompressed": lambda image: as_jpeg(image, 30),
     "a third of the size": lambda image: cv2.resize(image, None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA),
     "twice the size": lambda image: cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC),

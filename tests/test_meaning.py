@@ -31,9 +31,9 @@ def drawn(*values: int, size: int = 64) -> Array:
     return mask
 
 
-def save(root: Path, masks: Mapping[str, Array], **how: int) -> None:
+def save(root: Path, masks: Mapping[str, Array]) -> None:
     for name, mask in masks.items():
-        Image.fromarray(mask).save(root / name, **how)
+        Image.fromarray(mask).save(root / name)
 
 
 def numbered(count: int, make: Callable[[], Array]) -> dict[str, Array]:

@@ -16,7 +16,8 @@ from segtool.imaging.codec import JPEG_SUFFIXES, Pixels, open_upright, read_imag
 from segtool.imaging.masks import read_raw_mask, resize_mask
 from segtool.settings import LARGEST_CPU
 
-ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 exchange width and height
+ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+SIDEWAYS = range(5, 9)  # its values that exchange width and height
 GREY_SPREAD = 3  # levels between the channels of a thumbnail up to which it has no colour
 MAX_VALUES = 256  # kept of one mask, the commonest: masks with more are photos
 MAX_OBJECT_CLASSES = 32  # beyond, values number objects rather than classes
@@ -149,11 +150,12 @@ def _header(path: Path) -> tuple[int, int, int]:
             # Pillow decodes a whole PNG to look for EXIF behind the pixels.
             told = image.format != "PNG" or "exif" in image.info
             orientation = int(image.getexif().get(ORIENTATION, 1)) if told else 1
-            size = image.size
+            # Of a TIFF Pillow gives the size as it will be once it is turned.
+            turned = orientation in SIDEWAYS and image.format != "TIFF"
+            width, height = image.size[::-1] if turned else image.size
     except Exception:  # whatever it was, the one door explains it
         return *open_upright(path).size, 1
-    orientation = orientation if 1 <= orientation <= 8 else 1
-    return (*size[::-1], orientation) if orientation >= 5 else (*size, orientation)
+    return width, height, orientation if 1 <= orientation <= 8 else 1
 
 
 def _reduced_jpeg(path: Path) -> Pixels | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from segtool.data.facts import Look, MaskFacts, relative
+from segtool.data.facts import SIDEWAYS, Look, MaskFacts, relative
 from segtool.data.truth import ASPECT_TOLERANCE
 from segtool.results import Case, Finding
 
@@ -52,7 +52,7 @@ def _verdict(look: Look) -> str:
     if not _fits(image.width, image.height, mask):
         return "transposed" if across else "size-mismatch"
     if image.orientation != mask.orientation:
-        turned = max(image.orientation, mask.orientation) >= 5
+        turned = image.orientation in SIDEWAYS or mask.orientation in SIDEWAYS
         return "upright" if turned and not across else "exif-one-side"
     return "same" if (image.width, image.height) == (mask.width, mask.height) else "size-scaled"
 
