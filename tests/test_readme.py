@@ -8,12 +8,12 @@ import pytest
 from conftest import PROJECT, Run
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COMMANDS = ("mask", "overlay", "train", "evaluate", "synth")
+COMMANDS = ("mask", "overlay", "train", "evaluate", "check", "synth")
 
 
 def example_lines() -> list[list[str]]:
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL)
-    parts = [part for block in blocks for line in block.splitlines() for part in line.split("&&")]
+    parts = [part for block in blocks for line in block.splitlines() for part in re.split(r"&&|\|", line)]
     words = [shlex.split(part.removeprefix("$ "), comments=True) for part in parts]
     return [w for w in words if w and w[0] == "segtool"]
 
@@ -50,7 +50,7 @@ def test_every_option_in_the_readme_is_in_the_help(command: str, segtool: Run) -
     help_text = segtool(command, "--help").stdout
     for words in example_lines():
         if words[1] == command:
-            for option in (w for w in words if w.startswith("-")):
+            for option in (w for w in words if w.startswith("-") and w != "-"):
                 assert re.search(rf"(^|\s){option}\b", help_text), option
 
 
