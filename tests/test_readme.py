@@ -1,5 +1,6 @@
 """The documents say what is true: every file has its line, every command and option exists."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -12,10 +13,16 @@ COMMANDS = ("mask", "overlay", "train", "evaluate", "check", "synth")
 
 
 def example_lines() -> list[list[str]]:
-    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL)
-    parts = [part for block in blocks for line in block.splitlines() for part in re.split(r"&&|\|", line)]
-    words = [shlex.split(part.removeprefix("$ "), comments=True) for part in parts]
-    return [w for w in words if w and w[0] == "segtool"]
+    """Returns the words of every call of segtool in the examples, pipes and redirections taken apart."""
+    calls: list[list[str]] = []
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL):
+        for line in block.splitlines():
+            lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="|&<>")
+            lexer.whitespace_split = True
+            for is_operator, words in itertools.groupby(lexer, key=lambda word: set(word) <= set("|&<>")):
+                if not is_operator:
+                    calls.append(list(words))
+    return [words for words in calls if words[0] == "segtool"]
 
 
 def tree_of(text: str) -> set[str]:
