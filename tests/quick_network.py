@@ -33,7 +33,7 @@ def network(pause: float) -> types.ModuleType:
 
     def two(batch: Pixels) -> Probability:
         time.sleep(pause)
-        return np.mean(batch, axis=3, keepdims=True, dtype=np.float32) / np.float32(255)
+        return np.asarray(np.mean(batch, axis=3, keepdims=True) / 255, np.float32)
 
     def four(batch: Pixels) -> Probability:
         planes = np.concatenate([batch, 255 - two(batch) * 255], axis=3, dtype=np.float32) + 1

@@ -41,7 +41,7 @@ def test_what_is_promised_is_there_and_nothing_else_is_invented() -> None:
     assert {"Model", "load", "overlay"} == set(segtool.__all__)
     assert isinstance(segtool.load, type(test_importing_segtool_loads_nothing_heavy))
     with pytest.raises(AttributeError, match="has no attribute 'predict'"):
-        _ = segtool.predict  # type: ignore[attr-defined]
+        _ = segtool.predict
 
 
 def test_a_probability_is_float32_between_0_and_1_at_network_size(model: Any, picture: Path) -> None:

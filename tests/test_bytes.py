@@ -78,7 +78,8 @@ def test_masks_of_drawn_pictures_depend_on_the_picture_alone(shapes: Path, segto
 def test_masks_of_photos_depend_on_the_picture_alone(
     weights: str, precision: str, real_data: Path, tmp_path: Path
 ) -> None:
-    photos, found = tmp_path / "photos", {}
+    photos = tmp_path / "photos"
+    found: dict[str, dict[str, bytes]] = {}
     photos.mkdir()
     some = sorted(p for p in (real_data / "human").rglob("*.jpg") if "image" in str(p.parent))[::25][:8]
     for path in some:

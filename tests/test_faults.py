@@ -29,7 +29,7 @@ from quick_network import network
 from segtool import outputs as segtool_outputs
 from segtool.errors import OutputError
 from segtool.files import staged
-from segtool.imaging.codec import Pixels
+from segtool.imaging.codec import Pixels, read_image
 from segtool.imaging.geometry import Probability
 from segtool.pipeline import Predict, Predictor
 from segtool.record import RecordWriter, clear_leftovers, read_records
@@ -473,7 +473,7 @@ def predict_up_to(
     load = quick.load_predictor
 
     def load_predictor(*args: Any, **options: Any) -> Predictor:
-        predictor = load(*args, **options)
+        predictor: Predictor = load(*args, **options)
 
         def limited(batch: Pixels) -> Probability:
             sizes.append(len(batch))
@@ -517,7 +517,7 @@ def test_one_picture_that_does_not_fit_the_device_ends_the_run_with_a_sentence(
 def test_a_picture_that_changes_while_it_is_worked_on_is_made_again_by_the_next_run(
     quick: None, photos: Path, segtool: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed, read = photos / "00003.png", segtool_outputs.read_image
+    changed, read = photos / "00003.png", read_image
     seen: list[Path] = []
 
     def reading(path: Path, **options: Any) -> Pixels:
