@@ -1,6 +1,7 @@
 """Pictures that are there twice, as `check` tells of them."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,13 @@ def test_masks_that_differ_as_two_hands_do_are_the_same_pair(data: Path) -> None
 def test_the_same_bytes_in_two_splits_are_a_leak_and_no_near_copy(data: Path) -> None:
     copy_pair(data, "train/1", "val/x")
     assert told(data) == {"leakage-same-bytes": [("train/images/1.png", "val/images/x.png")]}
+
+
+def test_where_folders_do_not_say_the_split_the_leak_does(data: Path) -> None:
+    copy_pair(data, "train/1", "val/x")
+    moved = [replace(x, pair=replace(x.pair, image=Path(shutil.copy(x.pair.image, data)))) for x in looks(data)]
+    (finding,) = copy_findings(moved, data)
+    assert finding.cases[0].detail == "in train and in val, same bytes"
 
 
 def test_a_near_copy_leaks_across_splits_and_is_a_note_within_one(data: Path) -> None:

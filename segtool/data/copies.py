@@ -13,7 +13,10 @@ from segtool.imaging.masks import read_raw_mask
 from segtool.results import Case, Finding
 
 MAX_DISAGREEMENT = 0.05  # of the pixels; two people who draw the same outline differ in 1 to 3 %
-MOVE = "Keep each in one split only, or val scores say how well train was learned by heart."
+MOVE = (
+    "Keep each in one split only, by folders train/ and val/ if there are none yet; "
+    "else val scores say how well train was learned by heart."
+)
 
 
 def copy_findings(looks: Sequence[Look], root: Path) -> Iterator[Finding]:
@@ -37,7 +40,7 @@ def same_bytes_findings(groups: Iterable[Sequence[Look]], root: Path) -> Iterato
     for group in groups:
         files = relative(root, *(look.pair.image for look in group))
         if len({look.split for look in group}) > 1:
-            leaks.append(Case(files, "same bytes"))
+            leaks.append(Case(files, ", ".join([*_splits(group), "same bytes"])))
             continue
         differing = _disagreement([look.pair.mask for look in group])
         if differing > MAX_DISAGREEMENT:
@@ -83,9 +86,16 @@ def _near_findings(alike: Sequence[tuple[Look, Look, Copy]], root: Path) -> Iter
 
 def _detail(first: Look, second: Look, copy: Copy) -> str:
     sizes = {(look.image.width, look.image.height) for look in (first, second)}
-    words = ["mirrored"] if copy.mirrored else []
+    words = _splits((first, second)) if first.split != second.split else []
+    words += ["mirrored"] if copy.mirrored else []
     words += ["another size"] if len(sizes) > 1 else []
     return ", ".join([*words, f"{copy.correlation:.0%} alike"])
+
+
+def _splits(looks: Sequence[Look]) -> list[str]:
+    """Returns the words that say in which splits pictures are, where their folders do not."""
+    told = all(look.split in look.pair.image.parts for look in looks)
+    return [] if told else [" and ".join(dict.fromkeys(f"in {look.split}" for look in looks))]
 
 
 def _same_mask(looks: Sequence[Look], copies: set[frozenset[int]], root: Path) -> Iterator[Finding]:
@@ -114,6 +124,8 @@ def _groups(looks: Sequence[Look], keys: Sequence[bytes]) -> list[list[Look]]:
 def _disagreement(paths: Sequence[Path]) -> float:
     """Returns in what share of the pixels a mask differs from the first, at most; 0 where that cannot be said."""
     try:
+        if len({file_digest(path) for path in paths}) == 1:
+            return 0  # as most are; decoding takes far longer
         first, *others = (read_raw_mask(path) for path in paths)
     except ImageError:
         return 0

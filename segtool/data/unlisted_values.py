@@ -141,6 +141,6 @@ def _unnamed(coding: MaskCoding) -> Finding:
         classes = list(classes_of_values(coding.values))
     ignore = coding.ignore_values[0] if coding.ignore_values else None
     return Finding(
-        "unnamed-classes", "note", f"No classes.json; {coding.describe()}.",
-        "To name the classes, save this as classes.json:", (), classes_json(classes, ignore),
+        "unnamed-classes", "note", "There is no classes.json, so the classes have made-up names.",
+        "To name them, save this as classes.json:", (), classes_json(classes, ignore),
     )  # fmt: skip
