@@ -39,7 +39,7 @@ def figures(weights: Floats, counts: Counts) -> tuple[Figures, Figures]:
     follow the same formulas; `_image` is their mean.
     """
     numbers = counts.astype(np.float64)
-    pooled = (weights @ numbers.reshape(len(numbers), -1)).reshape(len(weights), *numbers.shape[1:])
+    pooled = np.tensordot(weights, numbers, axes=1)
     by_class, of_set = class_ratios(pooled), {}
     for metric, values in image_figures(counts).items():
         by_class[f"{metric}_image"] = _weighted_mean(weights, values)

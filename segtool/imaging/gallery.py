@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -74,6 +74,15 @@ def sketch(
     small = max(1, round(height * scale)), max(1, round(width * scale))
     masks = b"".join(resize_mask(mask, *small).tobytes() for mask in (truth, prediction))
     return Sketch(image, score, small[1], small[0], zlib.compress(masks, 9))
+
+
+def within(sketch: Sketch, limit: int) -> Sketch:
+    """Returns a sketch whose masks take at most `limit` bytes: halved until they do, as noise needs."""
+    while len(sketch.masks) > limit and min(sketch.width, sketch.height) > 1:
+        masks = np.frombuffer(zlib.decompress(sketch.masks), np.uint8).reshape(2, sketch.height, sketch.width)
+        half = masks[:, : sketch.height // 2 * 2 : 2, : sketch.width // 2 * 2 : 2]
+        sketch = replace(sketch, width=half.shape[2], height=half.shape[1], masks=zlib.compress(half.tobytes(), 9))
+    return sketch
 
 
 def photo_within(image: Pixels, width: int, height: int, *, limit: int) -> bytes:

@@ -6,6 +6,7 @@ pixels that the prediction calls no class.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -121,7 +122,7 @@ class Tally:
         """How many images there are."""
         return len(self.images)
 
-    @property
+    @cached_property
     def ordered(self) -> tuple[ImageCounts, ...]:
         """Returns the images in one order, whatever the order they were added in."""
         return tuple(sorted(self.images, key=lambda i: (i.split, i.name, i.size, i.counts.tolist())))
@@ -129,7 +130,8 @@ class Tally:
     def labels(self) -> list[str]:
         """Returns what people call each image, in order: its name, with the split where there are several."""
         several = len({image.split for image in self.images}) > 1
-        return [f"{image.split}/{image.name}" if several else image.name for image in self.ordered]
+        labels = [f"{image.split}/{image.name}" if several else image.name for image in self.ordered]
+        return [label.encode("utf-8", "backslashreplace").decode() for label in labels]  # some names are no Unicode
 
     def counts(self) -> Counts:
         """Returns `(N, C, K)` counts of all images, in order."""

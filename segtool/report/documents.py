@@ -67,7 +67,8 @@ def evaluated_csv(result: Evaluated) -> str:
         figures = [value for metric in metrics for value in image.figures[metric]]
         numbers = [image.miou, image.accuracy, *figures]
         texts = ["" if v is None else f"{v:.6f}" for v in numbers]
-        writer.writerow([image.split, image.name, image.width, image.height, *texts])
+        name = image.name.encode("utf-8", "backslashreplace").decode()
+        writer.writerow([image.split, name, image.width, image.height, *texts])
     return buffer.getvalue()
 
 

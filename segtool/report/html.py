@@ -90,7 +90,7 @@ def _data(result: Evaluated, colors: Sequence[str]) -> dict[str, Any]:
 
 def _picture(picture: Picture, image: ImageScore, change_of: dict[str, float]) -> dict[str, Any]:
     return {
-        "label": image.label.encode("utf-8", "backslashreplace").decode(),
+        "label": image.label,
         "size": f"{image.width}×{image.height}",
         "score": image.miou,
         "accuracy": image.accuracy,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segtool.errors import ImageError
 from segtool.imaging.codec import read_image
-from segtool.imaging.gallery import PAGE_BYTES, Shortlist, Sketch, photo_within
+from segtool.imaging.gallery import PAGE_BYTES, Shortlist, Sketch, photo_within, within
 from segtool.scores import Picture
 from segtool.streaming import ordered_map
 
@@ -26,6 +26,7 @@ def pictures(
 
     def picture(sketch: Sketch) -> Picture:
         key = sketch.image.split, sketch.image.name
+        sketch = within(sketch, each // 2)
         try:
             image = read_image(image_of[key])
             photo = photo_within(image, sketch.width, sketch.height, limit=each - len(sketch.masks))
