@@ -8,6 +8,7 @@ import numpy as np
 
 from segtool.card import Card
 from segtool.data.fingerprint import fingerprint
+from segtool.data.inspect import quick_check
 from segtool.data.sets import Sets, find_sets
 from segtool.errors import UsageError
 from segtool.imaging.geometry import to_mask
@@ -70,6 +71,8 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False, given: Col
     precision = choose_precision(options.precision)
     failures = FailureLog()
     sets = _find_sets(options, show)
+    if begun is None:
+        _tell_findings(sets, show)
     origin = network_of_init(options)
     found = fingerprint(sets)
     settings, reasons = _settings(options, found, begun, origin[1] if origin else None)
@@ -121,6 +124,13 @@ def _find_sets(options: TrainOptions, show: Show) -> Sets:
         if dataset.unpaired:
             show.notice(f"{dataset.root}: {len(dataset.unpaired)} files without partner, such as {dataset.unpaired[0]}")
     return sets
+
+
+def _tell_findings(sets: Sets, show: Show) -> None:
+    """Tells what a quick check finds wrong with the data; what cannot be trained on stops later, by a sentence."""
+    for dataset in sets.datasets:
+        for finding in quick_check(dataset):
+            show.notice(f"{finding.severity}: {finding.what} `segtool check {dataset.root}` says more.")
 
 
 def _settings(
