@@ -1,5 +1,6 @@
 """New backgrounds behind objects that were cut out."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Final, Literal
@@ -24,37 +25,39 @@ BLUR_SHARE = 1 / 40  # the standard deviation, as a share of √(height · width
 def parse_background(text: str) -> Background:
     """Returns what `text` names: "blur", a colour as RGB (`#rgb`, `#rrggbb`, a CSS name), or a picture file, read.
 
-    Raises UsageError when it is none of these, and ImageError when the file is no readable picture.
+    A file that is called like a colour is given as `./red`; a colour with transparency is none. Raises UsageError when
+    it is none of these, and ImageError when the file is no readable picture.
     """
     if text.lower() == BLUR:
         return BLUR
-    try:
-        color = ImageColor.getrgb(text)
-    except ValueError:
-        color = ()
-    if len(color) == 3:
-        return color
-    path = Path(text).expanduser()
-    if path.is_file():
-        return read_image(path)
-    what = "a colour with transparency" if color else "no colour, and there is no such file"
-    raise UsageError(f"Background {text!r} is {what}: give #rrggbb, a CSS colour name, blur, or a picture file.")
+    with contextlib.suppress(ValueError):  # what is no colour may be a file
+        red, green, blue, *transparency = ImageColor.getrgb(text)
+        if not transparency:
+            return red, green, blue
+    with contextlib.suppress(OSError):  # a name that is too long
+        if Path(text).is_file():
+            return read_image(Path(text))
+    raise UsageError(
+        f"Background {text!r} is no colour, and there is no such file: give #rrggbb, a CSS colour name, blur, or a "
+        "picture file."
+    )
 
 
 def on_background(rgba: Pixels, background: Background, *, image: Pixels) -> Pixels:
-    """Returns `(H, W, 3)` uint8, the `(H, W, 4)` cutout laid over a background: `(α · object + (255 − α) · ground) / 255`,
-    rounded to the nearest.
+    """Returns `(H, W, 3)` uint8, the `(H, W, 4)` cutout over a background: `(α · object + (255 − α) · ground) / 255` to
+    the nearest.
 
     A picture of another size is scaled to cover and cropped at the middle. "blur" is the photo `image` itself,
     `(H, W, 3)`, without the object.
     """
     height, width = rgba.shape[:2]
     if isinstance(background, str):
-        laid = blurred_background(image, rgba[..., 3])
+        laid = blurred_background(image, np.asarray(cv2.extractChannel(rgba, 3), np.uint8))
     elif isinstance(background, np.ndarray):
         laid = covering(background, height, width)
     else:
-        laid = np.full((height, width, 3), background, np.uint8)
+        laid = np.empty((height, width, 3), np.uint8)
+        laid[:] = np.full((width, 3), background, np.uint8)  # a row at a time: five times as fast as a pixel at a time
     for rows in strips(height, width):
         _lay(rgba[rows], laid[rows])
     return laid
@@ -86,7 +89,9 @@ def blurred_background(image: Pixels, alpha: Pixels) -> Pixels:
     # One pixel more around the object: its colour is in those beside it too.
     object_there = cv2.dilate(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.ones((3, 3), np.uint8))
     weight = (object_there == 0).astype(np.float32)[..., None]
-    mean = (small * weight).sum(axis=(0, 1)) / max(float(weight.sum()), 1.0)
+    if not weight.any():
+        weight[:] = 1  # no background at all: the picture as a whole
+    mean = (small * weight).sum(axis=(0, 1)) / weight.sum()
     sigma = max(1.0, BLUR_SHARE * math.sqrt(size[0] * size[1]))
     total = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
     weighted = cv2.GaussianBlur(small * weight, (0, 0), sigma).reshape(small.shape)
@@ -95,10 +100,11 @@ def blurred_background(image: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _lay(rgba: Pixels, ground: Pixels) -> None:
-    alpha = rgba[..., 3]
-    cv2.copyTo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.compare(alpha, 255, cv2.CMP_EQ), ground)
-    # Few pixels are partly opaque. 255 · 255 + 127 fits into 16 bits.
-    partial = (alpha > 0) & (alpha < 255)
-    part = rgba[partial].astype(np.uint16)
+    alpha = np.asarray(cv2.extractChannel(rgba, 3), np.uint8)
+    cv2.copyTo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), (alpha == 255).view(np.uint8), ground)
+    # Few pixels are partly opaque, and a blend of them fits into 16 bits.
+    partial = np.flatnonzero((alpha > 0) & (alpha < 255))
+    part, below = rgba.reshape(-1, 4)[partial].astype(np.uint16), ground.reshape(-1, 3)
     opacity = part[:, 3:]
-    ground[partial] = (part[:, :3] * opacity + ground[partial] * (255 - opacity) + 127) // 255
+    total = part[:, :3] * opacity + below[partial] * (255 - opacity) + 128
+    below[partial] = (total + (total >> 8)) >> 8  # total / 255 to the nearest, without a division

@@ -11,14 +11,16 @@ from segtool.imaging.windows import Area, strips, windows
 
 Floats = npt.NDArray[np.float32]
 
+# 12 megapixels on one thread (tests/benchmarks/painting.py): edge_alpha 66 ms, cutout 190 ms, laid on a colour 38 ms,
+# on a picture 55 ms, on the blurred photo 130 ms. The RGBA as a PNG takes 170 to 350 ms.
 # Lengths in pixels are shares of √(height · width).
 REACH_SHARE = 1 / 96  # opacity is partial at most this far from the border of the mask: 36 pixels in 12 megapixels
 SOFTNESS = 0.8  # of the probabilities on either side of the threshold, the share that makes opacity partial
 ROUNDING = 2  # levels of 255 by which mask and probability may differ without contradicting each other
-COARSE_SIDE = 512  # √(height · width) at which colours are blurred; the error of 2048 was at most 8 % smaller
-WIDE_SHARE, FINE_SHARE = 1 / 15, 1 / 64  # sides of the two blurs; 90 and 6 pixels in the paper
+COARSE_SIDE = 512  # √(height · width) of the picture that is blurred; at full size the error was 0 to 8 % smaller
+WIDE_SHARE, FINE_SHARE = 1 / 15, 1 / 56  # sides of the two blurs
 BLEED = 4  # how many transparent pixels around an object carry its colour
-NOTHING = 1e-4  # weights below this count for nothing
+NOTHING = 1e-5  # weights below this count for nothing
 
 
 def edge_alpha(probability: Pixels | Floats, mask: Pixels, *, threshold: float) -> Pixels:
@@ -29,7 +31,8 @@ def edge_alpha(probability: Pixels | Floats, mask: Pixels, *, threshold: float) 
     0 or 255 it must be; it is just that where mask and probability contradict each other: what was removed from the
     mask, and what was filled in it.
     """
-    levels = cv2.convertScaleAbs(probability, alpha=1 if probability.dtype == np.uint8 else 255)
+    whole = 1 if probability.dtype == np.uint8 else 255
+    levels = np.asarray(cv2.convertScaleAbs(probability, alpha=whole), np.uint8)
     height, width = mask.shape
     reach = max(2, round(REACH_SHARE * math.sqrt(height * width)))
     ramp, contradicts = _ramp(threshold), _contradicting(threshold)
@@ -60,10 +63,10 @@ def cutout(image: Pixels, alpha: Pixels) -> Pixels:
     """Returns `(H, W, 4)` uint8 RGBA with straight alpha, edge colours being those of the object alone.
 
     Where `(H, W)` uint8 `alpha` is partial, the `(H, W, 3)` picture mixes object and background; the object's colour is
-    estimated by blur fusion: Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021, equations 4 to 7 in two
-    passes. Two things differ. Blurs are taken of a small picture, where they cost little. What a pixel deviates from
-    the blurred colours counts by alpha squared in place of alpha, because the opacity a network guesses is wrong more
-    often than one a person drew.
+    estimated by blur fusion in two passes: Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021. Three
+    things differ. Blurs are taken of a small picture, where they cost little. They weigh by the fourth power of alpha,
+    and what a pixel deviates from them counts by its square, because the opacity a network guesses is often wrong: the
+    error on photographs was 12 to 19 % less where it was, and the same where it was true.
 
     Transparent pixels are 0, which compresses best, but for a rim of `BLEED` pixels in the object's colour: programs
     that scale straight alpha mix a neighbour's colour in, and black ones would draw a dark line around the object.
@@ -82,9 +85,8 @@ def cutout(image: Pixels, alpha: Pixels) -> Pixels:
         blurred = blurred or _blurred_colors(image, alpha)
         colors = _object_colors(image, alpha, blurred, window.inner)
         here = alpha[window.inner]
-        partial = cv2.compare(here, 255, cv2.CMP_NE)
-        edge = cv2.bitwise_and(cv2.dilate(seen, around)[window.within], partial)
-        cv2.copyTo(_with_alpha(colors, here), edge, rgba[window.inner])
+        edge = (cv2.dilate(seen, around)[window.within] > 0) & (here < 255)
+        cv2.copyTo(_with_alpha(colors, here), edge.view(np.uint8), rgba[window.inner])
     return rgba
 
 
@@ -112,14 +114,14 @@ def _contradictions(levels: Pixels, mask: Pixels, threshold: float) -> Pixels:
     these come of rounding, or of a class that won with less than the threshold.
     """
     says = (np.arange(256) >= 255 * threshold).astype(np.uint8)
-    differs = cv2.bitwise_xor(cv2.LUT(levels, says), mask)
+    differs = np.asarray(cv2.LUT(levels, says), np.uint8) ^ mask
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, cross)
+    border = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, cross), np.uint8)
     count, labels = cv2.connectedComponents(differs, connectivity=4)
     kept = np.ones(count, np.uint8)
     kept[0] = 0
     kept[labels[(border & differs) > 0]] = 0
-    return kept[labels]
+    return np.asarray(kept[labels], np.uint8)
 
 
 def _blurred_colors(image: Pixels, alpha: Pixels) -> tuple[Floats, Floats]:
@@ -128,11 +130,12 @@ def _blurred_colors(image: Pixels, alpha: Pixels) -> tuple[Floats, Floats]:
     scale = min(1.0, COARSE_SIDE / math.sqrt(height * width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    opacity = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
+    opacity = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / np.float32(255)
+    sure, clear = opacity**4, np.asarray((1 - opacity) ** 4, np.float32)
     wide, fine = (max(3, round(share * math.sqrt(size[0] * size[1]))) for share in (WIDE_SHARE, FINE_SHARE))
-    front, back = _mean(small, opacity, wide, small), _mean(small, 1 - opacity, wide, small)
+    front, back = _mean(small, sure, wide, small), _mean(small, clear, wide, small)
     fused = _fused(small, opacity, front, back)
-    return _mean(fused, opacity, fine, front), _mean(back, 1 - opacity, fine, back)
+    return _mean(fused, sure, fine, front), _mean(back, clear, fine, back)
 
 
 def _mean(colors: Floats, weight: Floats, side: int, otherwise: Floats) -> Floats:
@@ -144,11 +147,11 @@ def _mean(colors: Floats, weight: Floats, side: int, otherwise: Floats) -> Float
 
 def _fused(image: Floats, opacity: Floats, front: Floats, back: Floats) -> Floats:
     deviation = image - opacity * front - (1 - opacity) * back
-    return np.clip(front + opacity * opacity * deviation, 0, 255)
+    return np.asarray(np.clip(front + opacity * opacity * deviation, 0, 255), np.float32)
 
 
 def _object_colors(image: Pixels, alpha: Pixels, blurred: tuple[Floats, Floats], area: Area) -> Pixels:
-    opacity = alpha[area].astype(np.float32)[..., None] / 255
+    opacity = alpha[area].astype(np.float32)[..., None] / np.float32(255)
     front, back = (_enlarged(colors, alpha.shape, area) for colors in blurred)
     return np.rint(_fused(image[area].astype(np.float32), opacity, front, back)).astype(np.uint8)
 
