@@ -94,12 +94,13 @@ def load(
 
 def overlay(
     image: Image, mask: Pixels, *, classes: Sequence[ClassInfo] | None = None, style: str = Paint.style,
-    opacity: float = Paint.opacity,
+    opacity: float | None = Paint.opacity,
 ) -> Pixels:  # fmt: skip
     """Returns `(H, W, 3)` uint8 RGB: `image` with `mask`, class ids `(H, W)` uint8, drawn over it in `style`.
 
     `classes` (a model's `card.classes`) gives colours, and names for a legend where there are more than two; without it
-    every id has a colour of its own. Raises ImageError when the sizes differ or `image` is no picture.
+    every id has a colour of its own. `opacity` is in [0, 1], None the style's own. Raises ImageError when the sizes
+    differ or `image` is no picture.
     """
     pixels = _pixels(image)
     if mask.shape != pixels.shape[:2]:
@@ -110,7 +111,7 @@ def overlay(
         table[info.id] = index
     colors = paint_colors(known)
     legend = legend_entries(known) if classes else None
-    return paint(pixels, table[mask], style=style, colors=colors, opacity=opacity, legend=legend)
+    return paint(pixels, table[mask], style=style, colors=colors, opacity=Paint(style, opacity).strength, legend=legend)
 
 
 def _pixels(image: Image) -> Pixels:

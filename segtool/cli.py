@@ -103,7 +103,10 @@ KeepLargest = Annotated[bool, typer.Option("--keep-largest", help="Of each class
 MinArea = Annotated[int, typer.Option(min=0, metavar="PIXELS", help="Remove regions smaller than this.")]
 FillHoles = Annotated[bool, typer.Option("--fill-holes", help="Fill background that a class encloses.")]
 Style = Annotated[str, typer.Option(metavar="|".join(STYLES), help="How overlays show the mask.")]
-Opacity = Annotated[float, typer.Option(min=0, max=1, help="How strongly colours cover; for dim, how dark it gets.")]
+Opacity = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="How strongly colours cover; for dim, how dark it gets.", show_default="by style"),
+]
 Legend = Annotated[bool, typer.Option(help="Name the classes in overlays, where there are more than two.")]
 Tile = Annotated[
     str, typer.Option(metavar="auto|off|PIXELS", help="Side of the tiles large pictures are seen in; auto: as trained.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from segtool.card import Card, find_weights, read_card
 from segtool.errors import UsageError
-from segtool.options import STYLES, VALUES, MaskOptions, OverlayOptions, WriteOptions
+from segtool.options import STYLES, VALUES, MaskOptions, OverlayOptions, Paint, WriteOptions
 
 MASK, OVERLAY, CUTOUT, PROBABILITY = "mask", "overlay", "cutout", "probability"
 
@@ -50,7 +50,7 @@ def wanted_of(options: WriteOptions) -> Wanted:
     """Returns what `options` ask for. Raises UsageError or ModelError."""
     _check_ranges(options)
     if isinstance(options, OverlayOptions) and options.masks is not None:
-        kind = Kind(OVERLAY, options.output, _hash(paint=asdict(options.paint)), keeps_jpeg=True)
+        kind = Kind(OVERLAY, options.output, _hash(paint=_paint_key(options.paint)), keeps_jpeg=True)
         return Wanted((kind,), None, "", None, None)
     weights = find_weights(options.predicting.weights)
     card = read_card(weights)
@@ -61,7 +61,7 @@ def wanted_of(options: WriteOptions) -> Wanted:
         shaped["threshold"] = options.predicting.cut(card)
     kinds = _kinds_of_mask(options, card, seen, shaped) if isinstance(options, MaskOptions) else []
     if isinstance(options, OverlayOptions):
-        kinds = [Kind(OVERLAY, options.output, _hash(**shaped, paint=asdict(options.paint)), keeps_jpeg=True)]
+        kinds = [Kind(OVERLAY, options.output, _hash(**shaped, paint=_paint_key(options.paint)), keeps_jpeg=True)]
     if tile and any(kind.name == PROBABILITY for kind in kinds):
         raise UsageError("--probabilities are of pictures seen whole: leave out --tile, or give --tile off.")
     return Wanted(tuple(kinds), weights, hashlib.sha256(weights.read_bytes()).hexdigest(), card, tile)
@@ -100,7 +100,7 @@ def _kinds_of_mask(options: MaskOptions, card: Card, seen: dict[str, Any], shape
     shaped = {**shaped, "only": chosen_classes(options.only, card)}
     kinds = [Kind(MASK, options.output, _hash(**shaped, values=values))]
     if options.overlays:
-        painted = _hash(**shaped, paint=asdict(options.paint))
+        painted = _hash(**shaped, paint=_paint_key(options.paint))
         kinds.append(Kind(OVERLAY, options.overlays, painted, keeps_jpeg=True))
     if options.cutouts:
         cut = _hash(**shaped, background=_background_key(options.background))
@@ -128,6 +128,10 @@ def _tile_side(asked: str, card: Card) -> int | None:
     if not asked.isascii() or not asked.isdigit() or int(asked) < card.stride:
         raise UsageError(f"--tile {asked} is not auto, off, or a side in pixels of {card.stride} or more.")
     return int(asked)
+
+
+def _paint_key(paint: Paint) -> dict[str, Any]:
+    return {**asdict(paint), "opacity": paint.strength}  # said or by default, it looks the same
 
 
 def _background_key(background: str | None) -> list[Any]:

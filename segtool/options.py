@@ -7,7 +7,8 @@ from segtool.card import DEFAULT_WEIGHTS, Card
 
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 VALUES = ("255", "palette", "id", "soft", "source")
-STYLES = ("tint", "contour", "dim", "side-by-side")
+OPACITIES = {"tint": 0.5, "contour": 1.0, "dim": 0.6, "side-by-side": 0.5}  # by style
+STYLES = tuple(OPACITIES)
 MAX_PIXELS = 179_000_000  # where Pillow would stop by itself; such a picture takes 1.3 GB while it is read
 
 
@@ -100,11 +101,18 @@ class Cleaning:
 
 @dataclass(frozen=True)
 class Paint:
-    """How an overlay looks; `opacity` in [0, 1] is how strongly colours cover, or how far `dim` darkens."""
+    """How an overlay looks; `opacity` in [0, 1] is how strongly colours cover, or how far `dim` darkens (None: by the
+    style, for a half-transparent line is hard to see).
+    """
 
     style: str = "tint"
-    opacity: float = 0.5
+    opacity: float | None = None
     legend: bool = True
+
+    @property
+    def strength(self) -> float:
+        """The opacity to paint with."""
+        return OPACITIES[self.style] if self.opacity is None else self.opacity
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def overlay_renderer(how: Paint, classes: Sequence[ClassInfo], chosen: Sequence[
 
     def render(picture: Picture) -> bytes:
         painted = paint(
-            picture.image, picture.mask.indices, style=how.style, colors=colors, opacity=how.opacity, legend=legend
+            picture.image, picture.mask.indices, style=how.style, colors=colors, opacity=how.strength, legend=legend
         )
         return _like_the_picture(painted, picture, OVERLAY)
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from segtool.errors import OutputError
-from segtool.record import RECORD, Entry, Records, RecordWriter, Stamp, read_records
+from segtool.files import RECORD
+from segtool.record import Entry, Records, RecordWriter, Stamp, read_records
 
 
 def line(path: str = "a.png", *, kind: str = "mask", size: int = 1, status: str = "done") -> dict[str, Any]:

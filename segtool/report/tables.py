@@ -63,21 +63,23 @@ def gate_line(gate: Gate) -> str:
 def _print_set(console: Console, scores: Scores) -> None:
     table = _table(console)
     table.add_column("set", no_wrap=True)
-    for column in ("pooled", "", "95 %", "per image", "95 %"):
+    columns = [c for c in ("pooled", "", "95 %", "per image", "95 % ") if scores.intervals or "%" not in c]
+    for column in columns:
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for metric in (m for m in SET_METRICS if scores.figures.get(m) is not None or m in ("miou", "accuracy")):
         value = scores.figures.get(metric)
-        table.add_row(
-            metric, figure(value), _bar(console, value), _ends(scores, metric),
-            figure(scores.figures.get(f"{metric}_image")), _ends(scores, f"{metric}_image"),
-        )  # fmt: skip
+        cells: dict[str, str | Text] = {
+            "pooled": figure(value), "": _bar(console, value), "95 %": _ends(scores, metric),
+            "per image": figure(scores.figures.get(f"{metric}_image")), "95 % ": _ends(scores, f"{metric}_image"),
+        }  # fmt: skip
+        table.add_row(metric, *(cells[column] for column in columns))
     console.print(table)
     line = f"accuracy of all {scores.baseline_class}: {scores.baseline_accuracy:.4f}"
     _say(console, line + (f"; threshold {scores.threshold:g}" if scores.threshold is not None else ""))
 
 
 def _print_classes(console: Console, scores: Scores) -> None:
-    first = ("iou", "", "95 %", "iou_image", "95 % ")
+    first = tuple(c for c in ("iou", "", "95 %", "iou_image", "95 % ") if scores.intervals or "%" not in c)
     second = (*(m for m in METRICS[1:] if m in scores.classes[0].figures), "share")
     for columns in [(*first, *second)] if console.width >= WIDE else [first, second]:
         if columns == second:

@@ -17,7 +17,8 @@ from segtool.data.classes import class_color
 from segtool.imaging.background import on_background
 from segtool.imaging.codec import Pixels
 from segtool.imaging.cutout import cutout, edge_alpha
-from segtool.imaging.paint import STYLES, paint
+from segtool.imaging.paint import paint
+from segtool.options import STYLES
 
 HEIGHT, WIDTH, CLASSES = 3000, 4000, 12
 
