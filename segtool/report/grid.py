@@ -12,7 +12,8 @@ from segtool.results import Tried
 
 def show_grid(result: Tried, *, quiet: bool) -> None:
     """Prints the table to stdout, the best val IoU in bold; where it lies and what failed to stderr."""
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    # Not folded into the 80 columns that Rich takes a pipe to have: whoever reads it greps it.
+    console = Console(width=None if sys.stdout.isatty() else 200)
     table = Table(header_style="bold")
     for place, column in enumerate(HEADER):
         table.add_column(column, justify="right" if place else "left")
