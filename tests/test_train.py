@@ -300,3 +300,13 @@ def test_what_cannot_work_is_one_sentence_and_an_exit_code(
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_quick_check_finds_is_told_before_anything_else(shapes: Path, segtool: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(shapes, data)
+    shutil.copy(data / "train/images/00000.png", data / "val/images/00000.png")
+    shutil.copy(data / "train/masks/00000.png", data / "val/masks/00000.png")
+    done = segtool("train", data, tmp_path / "run", "--loss", "none")  # ends where the loss is read
+    assert done.returncode != 0
+    assert "leakage-same-bytes" in done.stderr

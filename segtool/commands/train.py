@@ -25,6 +25,7 @@ from segtool.model.training import fit_unet
 from segtool.model.unet import Architecture
 from segtool.model.weights import save_weights
 from segtool.options import TrainOptions
+from segtool.report.checked import finding_line
 from segtool.report.events import append_epoch
 from segtool.report.history import epoch_line, save_curves, save_history
 from segtool.report.notices import Show
@@ -130,7 +131,7 @@ def _tell_findings(sets: Sets, show: Show) -> None:
     """Tells what a quick check finds wrong with the data; what cannot be trained on stops later, by a sentence."""
     for dataset in sets.datasets:
         for finding in quick_check(dataset):
-            show.notice(f"{finding.severity}: {finding.what} `segtool check {dataset.root}` says more.")
+            show.notice(f"{dataset.root}: {finding_line(finding)}")
 
 
 def _settings(

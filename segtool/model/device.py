@@ -1,5 +1,6 @@
 """Where the network runs: chosen before Keras' backend first touches a device, and said in words."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ def choose_device(asked: str, *, require_gpu: bool, notice: Callable[[str], obje
     word, SegtoolError when a GPU is asked for and there is none.
     """
     kind, _, number = asked.partition(":")
-    if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdecimal())):
+    if not re.fullmatch(r"auto|cpu|gpu(:[0-9]+)?", asked):
         raise UsageError(f"--device {asked} is not auto, cpu, gpu, or gpu:N such as gpu:0.")
     if require_gpu and kind == "cpu":
         raise UsageError("--require-gpu and --device cpu contradict each other.")
