@@ -65,7 +65,7 @@ def is_clean(mask: Pixels, cleaning: Cleaning, background: int) -> bool:
 
 
 def cleaned_by_hand(mask: Pixels, cleaning: Cleaning) -> Pixels:
-    """Returns a mask of two classes cleaned as the docstring of `clean` says."""
+    """Returns a mask cleaned as the docstring of `clean` says, regions of class 1 only."""
     mask = mask.copy()
     found = flooded(mask, 1, SQUARE)
     largest = max(map(len, found), default=0)
@@ -160,6 +160,19 @@ def test_a_hole_between_two_classes_or_at_the_edge_stays() -> None:
     for rows in (["1122", "1..2", "1122"], ["1111", "1..1", "1..1"], ["1111", "1...", "1111"]):
         mask = drawn(rows)
         assert clean(mask, Cleaning(fill_holes=True)).tolist() == mask.tolist()
+
+
+@pytest.mark.parametrize("rows", [2, 1024])
+def test_holes_among_several_classes_fill_as_a_flood_fill_does_it(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "ROWS", rows)
+    filled = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        mask = rng.choice(np.array([0, 1, 2], np.uint8), (9, 11), p=(0.3, 0.6, 0.1))
+        by_hand = cleaned_by_hand(mask, Cleaning(fill_holes=True))
+        filled += int((by_hand != mask).sum())
+        assert np.array_equal(clean(mask, Cleaning(fill_holes=True)), by_hand)
+    assert filled > 200
 
 
 def test_a_hole_with_an_island_of_another_class_stays() -> None:

@@ -38,32 +38,32 @@ def assert_rows_equal(path: Path) -> None:
         assert np.array_equal(part, whole[top:bottom])
 
 
+def save_pieces(path: Path, tags: dict[int, Any], pieces: list[bytes], *, tiled: bool) -> None:
+    """Writes a TIFF of pieces as they are, of kinds that Pillow reads but cannot write."""
+    directory = ImageFileDirectory_v2()
+    offsets, counts = (324, 325) if tiled else (273, 279)
+    starts = np.cumsum([0, *map(len, pieces[:-1])])
+
+    def header(first: int) -> bytes:
+        for tag, value in {**tags, offsets: tuple((starts + first).tolist()), counts: tuple(map(len, pieces))}.items():
+            directory.tagtype[tag] = 4 if tag in (offsets, counts) else 3
+            directory[tag] = value
+        file = io.BytesIO()
+        directory.save(file)
+        return file.getvalue()
+
+    # Pillow moves the offsets of strips, but not those of tiles, past what it writes.
+    path.write_bytes(header(len(header(0)) if tiled else 0) + b"".join(pieces))
+
+
 def save_tiled(path: Path, image: Pixels, *, side: int) -> None:
-    """Writes deflated square tiles, which Pillow reads but cannot write."""
     height, width = image.shape[:2]
     down, across = -(-height // side), -(-width // side)
     padded = np.zeros((down * side, across * side, 3), np.uint8)
     padded[:height, :width] = image
-    tiles = [
-        zlib.compress(padded[y * side : (y + 1) * side, x * side : (x + 1) * side].tobytes())
-        for y in range(down)
-        for x in range(across)
-    ]
-
-    def directory(first: int) -> bytes:
-        tags = ImageFileDirectory_v2()
-        offsets = np.cumsum([first, *map(len, tiles[:-1])]).tolist()
-        for tag, value in {
-            256: width, 257: height, 258: (8, 8, 8), 259: 8, 262: 2, 277: 3, 284: 1,
-            322: side, 323: side, 324: tuple(offsets), 325: tuple(map(len, tiles)),
-        }.items():  # fmt: skip
-            tags.tagtype[tag] = 4 if tag > 323 else 3
-            tags[tag] = value
-        file = io.BytesIO()
-        tags.save(file)
-        return file.getvalue()
-
-    path.write_bytes(directory(len(directory(0))) + b"".join(tiles))
+    tiles = padded.reshape(down, side, across, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
+    tags = {256: width, 257: height, 258: (8, 8, 8), 259: 8, 262: 2, 277: 3, 284: 1, 322: side, 323: side}
+    save_pieces(path, tags, [zlib.compress(tile.tobytes()) for tile in tiles], tiled=True)
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "jpeg"])
@@ -138,6 +138,21 @@ def test_going_down_decodes_each_piece_once(tmp_path: Path, monkeypatch: pytest.
 def test_pictures_that_are_not_8_bit_grey_or_rgb_are_left_to_the_whole(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.tif"
     Image.new(mode, (WIDTH, HEIGHT)).save(path)
+    assert strip_reader(path) is None
+
+
+@pytest.mark.parametrize(
+    ("bits", "planar", "extra"), [((16, 16, 16), 1, None), ((8, 8, 8), 2, None), ((8, 8, 8, 8), 1, 0)]
+)
+def test_rgb_of_16_bits_by_planes_or_with_a_fourth_channel_is_left_to_the_whole(
+    tmp_path: Path, bits: tuple[int, ...], planar: int, extra: int | None
+) -> None:
+    path = tmp_path / "a.tif"
+    plane = bytes(WIDTH * HEIGHT * bits[0] // 8)
+    tags = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 2, 277: len(bits), 278: HEIGHT, 284: planar}
+    tags |= {} if extra is None else {338: extra}
+    save_pieces(path, tags, [plane] * 3 if planar == 2 else [plane * len(bits)], tiled=False)
+    assert read_image(path).shape == (HEIGHT, WIDTH, 3)
     assert strip_reader(path) is None
 
 

@@ -139,7 +139,6 @@ def _fill_holes(cleaned: Pixels, background: int) -> None:
     fill = np.where(low == high, low, background).astype(np.uint8)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         fill[edge] = background
-    fill[0] = background
     if (fill != background).any():
         for rows in _chunks(height):
             value = fill[labels[rows]]
@@ -147,7 +146,9 @@ def _fill_holes(cleaned: Pixels, background: int) -> None:
 
 
 def _neighbours(labels: npt.NDArray[np.int32], view: Pixels, count: int) -> tuple[Pixels, Pixels]:
-    """Returns the lowest and highest class that each labelled piece of background borders on, 4-connected."""
+    """Returns the lowest and highest class that each labelled piece of background borders on, 4-connected: 255 and 0
+    for what borders on none, as for label 0.
+    """
     low, high = np.full(count, 255, np.uint8), np.zeros(count, np.uint8)
     for rows in _chunks(len(labels)):
         shifted = slice(rows.start + 1, rows.stop + 1)
