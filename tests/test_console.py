@@ -100,9 +100,10 @@ def test_the_worst_pictures_the_curve_gates_and_changes_are_told(evaluated: Eval
     )
     text = "\n".join(drawn(full, columns=80, terminal=False))
     for part in (
-        "worst pictures", "0.500 for iou (0.6000; now 0.5000)", "0.250 for iou_image", "average precision 0.9100",
-        "against old.json, 7 pairs in both", "worse", "better", "1 pictures got worse", "-0.4000  picture 3",
-        "1 pictures are only here", "2 only in old.json", "3 have other true masks than then",
+        "worst pictures", "best threshold by iou: 0.500, 0.6000 (now 0.5000)", "by iou_image: 0.250",
+        "average precision 0.9100",
+        "against old.json, 7 pairs in both", "worse", "better", "pictures that got worse: 1", "-0.4000  picture 3",
+        "pictures only here: 1", "pictures only in old.json: 2", "pictures with other true masks than then: 3",
         "miou is 0.5800, at least 0.5",
     ):  # fmt: skip
         assert part in text, part

@@ -33,10 +33,10 @@ def tally_of(some: list[tuple[Pixels, Probability]], threshold: float = 0.5) -> 
     return Tally.total(2, parts)
 
 
-@pytest.mark.parametrize("place", [0, 1, 77, 128, 200, 255])
+@pytest.mark.parametrize("place", [0, 1, 77, 512, 800, 1023])
 def test_figures_at_a_threshold_are_those_of_masks_cut_there(place: int) -> None:
     some = images(0)
-    threshold = place / 256
+    threshold = place / 1024
     curve = curve_of(tally_of(some))
     assert curve
     scores = scores_of(tally_of(some, threshold), NAMES, threshold=threshold)
@@ -80,7 +80,7 @@ def test_average_precision_is_that_of_scikit_learn_on_rounded_probabilities() ->
 
 
 def test_average_precision_without_foreground_is_undefined() -> None:
-    assert np.isnan(average_precision(np.ones((1, 2, 256)) * [[1], [0]]))
+    assert np.isnan(average_precision(np.ones((1, 2, 1024)) * [[1], [0]]))
     assert curve_of(tally_of(images(0, count=1))) is None
 
 
@@ -90,4 +90,4 @@ def test_curves_are_the_same_in_any_order() -> None:
 
 
 def test_the_ends_of_the_range_fall_into_the_first_and_the_last_bin() -> None:
-    assert probability_bins(np.array([[0, 1 / 256, 0.999, 1]], np.float32)).tolist() == [[0, 1, 255, 255]]
+    assert probability_bins(np.array([[0, 1 / 1024, 0.9995, 1]], np.float32)).tolist() == [[0, 1, 1023, 1023]]

@@ -202,6 +202,7 @@ def test_everything_works_by_keyboard(opened: Opened) -> None:
     opened.page.keyboard.press("ArrowLeft")
     opened.page.keyboard.press("Escape")
     assert not opened.is_large()
+    opened.page.wait_for_timeout(100)  # the focus goes back a moment after
     assert labels[2] in opened.focused()
 
 
@@ -337,7 +338,7 @@ def test_two_classes_have_curves_and_errors_without_choosing_a_class() -> None:
 
 def _histogram(seed: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint32]]":
     rng = np.random.default_rng(seed)
-    return np.stack([rng.integers(0, 9, 256), rng.integers(0, 9, 256)]).astype(np.uint32)
+    return np.stack([rng.integers(0, 9, 1024), rng.integers(0, 9, 1024)]).astype(np.uint32)
 
 
 def test_the_page_asks_for_nothing_and_the_browser_is_told_to_refuse() -> None:

@@ -9,12 +9,12 @@ from segtool.imaging.codec import Pixels
 from segtool.imaging.metrics import (
     ImageCounts,
     Tally,
-    byte_counts,
     class_counts,
     confusion,
     image_scores,
     runs,
     scores_of,
+    value_counts,
 )
 from segtool.scores import ClassScore, Scores, card_figures, figure_keys
 
@@ -80,9 +80,9 @@ def test_runs_are_the_pixels_put_together_again() -> None:
 
 
 def test_a_single_pixel_is_counted_in_a_picture_of_more_than_float32_can_count() -> None:
-    values = np.zeros((4097, 4097), np.uint8)
+    values = np.zeros((4097, 4097), np.uint16)
     values[-1, -1] = 7
-    counts = byte_counts(values, np.ones(values.shape, bool))
+    counts = value_counts(values, np.ones(values.shape, bool), 256)
     assert (counts[0], counts[7]) == (4097**2 - 1, 1)
 
 

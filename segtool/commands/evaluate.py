@@ -143,7 +143,7 @@ def _task(options: EvaluateOptions, card: Card | None, show: Show) -> Task:
     splits = [s for s in SPLITS if dataset.pairs.get(s)] if options.split == ALL else [options.split]
     split_of = {pair: split for split in splits for pair in dataset.split(split)}
     if dataset.unpaired:
-        show.notice(f"{options.data}: {len(dataset.unpaired)} files without partner, such as {dataset.unpaired[0]}")
+        show.notice(f"{options.data}: files without partner: {len(dataset.unpaired)}, such as {dataset.unpaired[0]}")
     asked = Asked(
         boundary=options.boundary, split_of=split_of, side=side_for(min(2 * options.gallery, len(split_of))),
         shortlist=Shortlist(options.gallery) if options.html else None,
@@ -190,7 +190,7 @@ def _score_predictions(options: EvaluateOptions, task: Task) -> Scored:
     _check_keys(options, [c.name for c in found.coding.classes])
     notes = [found.coding.describe(), f"predictions: {found.reading.meaning}"]
     if joined.unused:
-        notes.append(f"{len(joined.unused)} files belong to no {options.split} pair, such as {joined.unused[0]}")
+        notes.append(f"files of no {options.split} pair: {len(joined.unused)}, such as {joined.unused[0]}")
     task.show.notice(f"{options.data}: {len(task.split_of)} {options.split} pairs; {'; '.join(notes)}")
     threshold = SOFT_THRESHOLD if options.threshold is None else options.threshold
     return Scored(found.tally, found.coding.classes, threshold if found.reading.soft else None, tuple(notes))

@@ -1,7 +1,9 @@
 """Two classes over all thresholds, from histograms of probability by truth, which add like any count.
 
-Probabilities fall into `BINS` = 256 bins: bin i holds [i / 256, (i + 1) / 256). At thresholds i / 256 the figures are
-those of masks cut there, to the pixel; average precision is that of probabilities so rounded.
+Probabilities fall into `BINS` = 1024 bins: bin i holds [i / 1024, (i + 1) / 1024). At thresholds i / 1024 the figures
+are those of masks cut there, to the pixel. Average precision is that of probabilities rounded down to these thresholds:
+lower than of unrounded ones by 0.0004 with `person` on `human`, 0.0011 on `voc-person` (with 256 bins 0.0017, 0.0049).
+It costs 8 KB an image.
 """
 
 import numpy as np
@@ -11,20 +13,21 @@ from segtool.imaging.bootstrap import pair_of, percentiles, resamples
 from segtool.imaging.codec import Pixels
 from segtool.imaging.figures import Counts, Floats, image_figures
 from segtool.imaging.geometry import Probability
-from segtool.imaging.metrics import BINS, ImageCounts, Tally, byte_counts, class_counts, number
+from segtool.imaging.metrics import BINS, ImageCounts, Tally, class_counts, number, value_counts
 from segtool.scores import Curve
 
 IMAGES_AT_ONCE = 1024
+Bins = npt.NDArray[np.uint16]
 
 
-def probability_bins(probability: Probability) -> Pixels:
-    """Returns the bin, uint8, of each probability in [0, 1]."""
-    return np.minimum(probability * BINS, BINS - 1).astype(np.uint8)
+def probability_bins(probability: Probability) -> Bins:
+    """Returns the bin, uint16, of each probability in [0, 1]."""
+    return np.minimum(probability * BINS, BINS - 1).astype(np.uint16)
 
 
-def histogram(truth: Pixels, bins: Pixels) -> npt.NDArray[np.uint32]:
+def histogram(truth: Pixels, bins: Bins) -> npt.NDArray[np.uint32]:
     """Returns `(2, BINS)` pixel counts by truth (`(H, W)` uint8; ignored from 2 up) and probability bin."""
-    return np.stack([byte_counts(bins, where=truth == index) for index in (0, 1)]).astype(np.uint32)
+    return np.stack([value_counts(bins, truth == index, BINS) for index in (0, 1)]).astype(np.uint32)
 
 
 def curve_of(tally: Tally, *, with_intervals: bool = True) -> Curve | None:
@@ -76,7 +79,8 @@ def tally_at(tally: Tally, threshold: float) -> Tally:
 def average_precision(histograms: Floats) -> Floats:
     """Returns the average precision `(B,)` of `(B, 2, BINS)` histograms; NaN where nothing is foreground."""
     above = _at_or_above(histograms)
-    hits, found = above[:, 1], above.sum(1)
+    hits: Floats = above[:, 1]
+    found: Floats = above.sum(1)
     precision = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
     total = hits[:, :1]
     recall = np.divide(hits, total, out=np.full_like(hits, np.nan), where=total > 0)
@@ -90,7 +94,8 @@ def _at_or_above(histograms: Floats) -> Floats:
 
 def _iou_image(by_image: npt.NDArray[np.uint32]) -> Floats:
     """Returns the mean over images of IoU at every threshold, by the rules of `image_figures`."""
-    total, entered = np.zeros(BINS), np.zeros(BINS)
+    total: Floats = np.zeros(BINS)
+    entered: Floats = np.zeros(BINS)
     for first in range(0, len(by_image), IMAGES_AT_ONCE):
         block = by_image[first : first + IMAGES_AT_ONCE].astype(np.int64)
         above = np.cumsum(block[..., ::-1], axis=-1)[..., ::-1]
@@ -98,7 +103,8 @@ def _iou_image(by_image: npt.NDArray[np.uint32]) -> Floats:
             ious = image_figures(_as_counts(block, above[..., bin_of]))["iou"][:, 1]
             total[bin_of] += np.nansum(ious)
             entered[bin_of] += (~np.isnan(ious)).sum()
-    return np.asarray(np.divide(total, entered, out=np.full(BINS, np.nan), where=entered > 0))
+    unknown: Floats = np.full(BINS, np.nan)
+    return np.divide(total, entered, out=unknown, where=entered > 0)
 
 
 def _as_counts(block: Counts, above: Counts) -> Counts:

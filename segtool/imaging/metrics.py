@@ -18,7 +18,7 @@ from segtool.imaging.figures import Counts, Figures, figures, image_figures, ima
 from segtool.scores import SET_METRICS, ClassScore, ImageScore, Interval, Scores, figure_names
 
 Raw = npt.NDArray[np.integer]
-BINS = 256  # of a probability: cut at i / 256, masks and histograms agree to the pixel
+BINS = 1024  # of a probability: a power of two, so that masks cut at i / 1024 and histograms agree to the pixel
 FLOAT_EXACT = 2**24  # OpenCV counts in float32, which loses single pixels from here
 
 
@@ -47,14 +47,14 @@ def _weighted(codes: Counts, lengths: Counts, size: int) -> Counts:
     return np.bincount(codes, weights=lengths, minlength=size).astype(np.int64)
 
 
-def byte_counts(values: Pixels, where: npt.NDArray[np.bool_]) -> Counts:
-    """Returns how often each of 256 values occurs in `(H, W)` uint8 where `where` is true."""
+def value_counts(values: npt.NDArray[np.uint16], where: npt.NDArray[np.bool_], below: int) -> Counts:
+    """Returns how often each value below `below` occurs in `(H, W)` uint16 where `where` is true."""
     chosen = where.view(np.uint8)
     rows = max(1, FLOAT_EXACT // max(1, values.shape[1]))
-    total = np.zeros(256, np.int64)
+    total = np.zeros(below, np.int64)
     for top in range(0, len(values), rows):
         part = slice(top, top + rows)
-        total += cv2.calcHist([values[part]], [0], chosen[part], [256], [0, 256]).ravel().astype(np.int64)
+        total += cv2.calcHist([values[part]], [0], chosen[part], [below], [0, below]).ravel().astype(np.int64)
     return total
 
 

@@ -40,7 +40,6 @@ def evaluated_json(result: Evaluated) -> str:
             "confusion": scores.confusion,
             "undecided": scores.undecided,
             "intervals": dict(scores.intervals),
-            "curve": asdict(result.curve) if result.curve else None,
             "gates": [asdict(gate) | {"passed": gate.passed} for gate in result.gates],
             "comparison": _comparison(result.comparison) if result.comparison else None,
             "notes": result.notes,
@@ -48,10 +47,11 @@ def evaluated_json(result: Evaluated) -> str:
         },
         indent=1,
     )
-    # A line an image: indented, their thousands of numbers would each have a line.
+    # A line for the curve and for each image: indented, their thousands of numbers would each have a line.
+    curve = json.dumps(asdict(result.curve) if result.curve else None)
     images = ",\n  ".join(json.dumps(_image(image, names)) for image in result.images)
     opened = head.removesuffix("\n}")
-    return f'{opened},\n "images": [\n  {images}\n ]\n}}'
+    return f'{opened},\n "curve": {curve},\n "images": [\n  {images}\n ]\n}}'
 
 
 def evaluated_csv(result: Evaluated) -> str:

@@ -93,18 +93,16 @@ def _print_classes(console: Console, scores: Scores) -> None:
                 "": _bar(console, c.iou), "95 %": _ends(scores, f"iou:{c.name}"),
                 "95 % ": _ends(scores, f"iou_image:{c.name}"), "share": f"{c.share:.4f}",
             }  # fmt: skip
-            row = [cells[column] if column in cells else figure(c.figures[column]) for column in columns]
+            row: list[str | Text] = [cells[k] if k in cells else figure(c.figures[k]) for k in columns]
             table.add_row(Text(c.name), *row, style="dim" if c.iou is None else None)
         console.print(table)
 
 
 def _print_curve(console: Console, curve: Curve, scores: Scores) -> None:
-    parts = []
-    for metric, threshold in curve.best.items():
-        now = scores.classes[1].figures[metric]
-        parts.append(f"{threshold:.3f} for {metric} ({figure(curve.at(threshold, metric))}; now {figure(now)})")
     console.print()
-    _say(console, f"best threshold: {', '.join(parts)}")
+    for metric, threshold in curve.best.items():
+        now = figure(scores.classes[1].figures[metric])
+        _say(console, f"best threshold by {metric}: {threshold:.3f}, {figure(curve.at(threshold, metric))} (now {now})")
     ends = curve.average_precision_interval
     interval = f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else ""
     _say(console, f"average precision {figure(curve.average_precision)}{interval}")
@@ -129,13 +127,13 @@ def _print_comparison(console: Console, comparison: Comparison) -> None:
     worse = [c for c in comparison.images if c.now < c.before]
     if worse:
         lines = [f"{c.now - c.before:+.4f}  {c.key}" for c in worse[:WORST_SHOWN]]
-        _print_list(console, f"{len(worse)} pictures got worse", lines)
+        _print_list(console, f"pictures that got worse: {len(worse)}", lines)
     for count, what in (
-        (comparison.only_now, "pictures are only here"), (comparison.only_before, f"only in {comparison.old}"),
-        (comparison.truth_changed, "have other true masks than then"),
+        (comparison.only_now, "pictures only here"), (comparison.only_before, f"pictures only in {comparison.old}"),
+        (comparison.truth_changed, "pictures with other true masks than then"),
     ):  # fmt: skip
         if count:
-            _say(console, f"{count} {what}")
+            _say(console, f"{what}: {count}")
 
 
 def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from segtool.data.layout import Pair
 from segtool.imaging.boundary import boundary_counts
 from segtool.imaging.codec import Pixels
-from segtool.imaging.curves import histogram
+from segtool.imaging.curves import Bins, histogram
 from segtool.imaging.figures import image_means
 from segtool.imaging.gallery import Shortlist, Sketch, sketch
 from segtool.imaging.metrics import ImageCounts, Tally, class_counts, confusion, number
@@ -39,7 +39,7 @@ class Counted:
 
 
 def count_pair(
-    pair: Pair, truth: Pixels, found: Pixels, *, classes: int, asked: Asked, bins: Pixels | None = None
+    pair: Pair, truth: Pixels, found: Pixels, *, classes: int, asked: Asked, bins: Bins | None = None
 ) -> Counted:
     """Returns what one pair of `(H, W)` uint8 class indices adds; truths from `classes` up are ignored, predictions
     from there are no class. `bins` are the probability bins of the prediction, where there are any.

@@ -15,12 +15,14 @@ from segtool.data.readings import UNKNOWN, Reading, Seen, first_look, look, pred
 from segtool.data.truth import ASPECT_TOLERANCE
 from segtool.errors import DataError
 from segtool.imaging.codec import Pixels
+from segtool.imaging.curves import probability_bins
 from segtool.imaging.masks import read_raw_mask, resize_mask
 from segtool.imaging.metrics import Tally
 from segtool.scoring.counting import WINDOW, Asked, Counted, Tick, count_pair, tallied
 from segtool.streaming import FailureLog, caught, ordered_map
 
 NOTHING = Seen()
+BIN_OF_BYTE = probability_bins(np.linspace(0, 1, 256, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def tally_masks(
             seen.append(Strange(truth.unexplained(raw_truth), prediction.unexplained(raw_found)))
             return None
         _check_shape(found, true, pair, path)
-        bins = resize_mask(raw_found.astype(np.uint8), *true.shape) if asked.histogram else None
+        bins = BIN_OF_BYTE[resize_mask(raw_found.astype(np.uint8), *true.shape)] if asked.histogram else None
         return count_pair(
             pair, true, resize_mask(found, *true.shape), classes=classes, asked=asked, bins=bins
         )  # fmt: skip

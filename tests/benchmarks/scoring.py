@@ -81,7 +81,7 @@ def measure(kind: str, data: Path) -> dict[str, float]:
         path.read_bytes()  # from memory, for all alike
 
     def decode() -> None:
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor() as pool:  # of as many threads as scoring has
             for _ in pool.map(lambda path: read_raw_mask(path).shape, masks):
                 pass
 
