@@ -151,7 +151,7 @@ def balanced_weights(shares: Sequence[float]) -> tuple[float, ...]:
 
 
 def bytes_a_picture(network: dict[str, Any], size: int) -> int:
-    """Returns roughly what one picture takes in a training step: a dozen float32 maps a level and way, and gradients."""
+    """Returns roughly what one picture takes in a training step: a dozen float32 maps a level and way, gradients."""
     total = 0.0
     for level in range(network["depth"] + 1):
         side = size / network["stem"] / 2**level

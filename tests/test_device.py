@@ -1,5 +1,6 @@
 """Where the network runs: what is asked for is what is used, and a GPU that is not seen is told of."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_requiring_a_gpu_on_the_cpu_is_a_contradiction(told: list[str]) -> None:
 
 
 def test_a_driver_that_knows_a_gpu_is_how_a_machine_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(device, "NVIDIA", tmp_path / "gpus")
     assert not machine_has_gpu()
     (tmp_path / "gpus").mkdir()
