@@ -109,7 +109,11 @@ Opacity = Annotated[
 ]
 Legend = Annotated[bool, typer.Option(help="Name the classes in overlays, where there are more than two.")]
 Tile = Annotated[
-    str, typer.Option(metavar="auto|off|PIXELS", help="Side of the tiles large pictures are seen in; auto: as trained.")
+    str,
+    typer.Option(
+        metavar="auto|off|PIXELS",
+        help="See large pictures in tiles of this side, for weights that were trained on crops; auto: as trained.",
+    ),
 ]
 Tta = Annotated[bool, typer.Option("--tta", help="Predict the mirror image too and take the mean: twice the time.")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|gpu|gpu:N", help="Where the network runs.")]
