@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from segtool.imaging.figures import Counts, Figures, Floats, figures
+from segtool.imaging.figures import Counts, Figures, Floats, figures, of_images
 from segtool.scores import Interval
 
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 20240607
-WEIGHTS_AT_ONCE = 4_000_000  # 32 MB
+WEIGHTS_AT_ONCE = 500_000  # 4 MB, four times while they are drawn
 
 
 def resamples(images: int) -> Iterator[Floats]:
@@ -42,8 +42,9 @@ def paired_intervals(before: Counts, now: Counts) -> dict[str, Floats]:
 def drawn_figures(counts: Counts) -> Figures:
     """Returns every figure in every resample, `(RESAMPLES, C)` or `(RESAMPLES,)`."""
     parts: list[Figures] = []
+    by_image = of_images(counts)
     for weights in resamples(len(counts)):
-        by_class, of_set = figures(weights, counts)
+        by_class, of_set = figures(weights, counts, by_image)
         parts.append(by_class | of_set)
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 

@@ -22,7 +22,9 @@ SIDES = {
 }  # fmt: skip
 
 
-def figures(weights: Floats, counts: Counts) -> tuple[Figures, Figures]:
+def figures(
+    weights: Floats, counts: Counts, by_image: tuple[Figures, Figures] | None = None
+) -> tuple[Figures, Figures]:
     """Returns the figures by class, then those of the set, of `(N, C, K)` counts of images weighted by `(B, N)`.
 
     The keys are those of `scores.METRICS` and `SET_METRICS`, each also with `_image`; boundary figures only where
@@ -37,20 +39,27 @@ def figures(weights: Floats, counts: Counts) -> tuple[Figures, Figures]:
     foreground's of two. `accuracy`: pixels right; `mean_accuracy`: the mean of recall over the classes in the truth,
     background too; `fwiou`: IoU weighted by the class' share of the truth (both Long et al. 2015). Of an image they
     follow the same formulas; `_image` is their mean.
+
+    `by_image` is `of_images(counts)` where that is known already.
     """
-    numbers = counts.astype(np.float64)
-    pooled = np.tensordot(weights, numbers, axes=1)
+    class_images, set_images = by_image or of_images(counts)
+    pooled = np.tensordot(weights, counts.astype(np.float64), axes=1)
     by_class, of_set = class_ratios(pooled), {}
-    for metric, values in image_figures(counts).items():
+    for metric, values in class_images.items():
         by_class[f"{metric}_image"] = _weighted_mean(weights, values)
     present = ~np.isnan(by_class["iou"])
     for metric in [m for m in ("iou", "dice", "boundary_iou", "boundary_f1") if m in by_class]:
         of_set[f"m{metric}"] = _over_classes(by_class[metric], present)
         of_set[f"m{metric}_image"] = _over_classes(by_class[f"{metric}_image"], present)
     of_set |= _set_ratios(pooled)
-    for key, value in _set_ratios(numbers).items():
+    for key, value in set_images.items():
         of_set[f"{key}_image"] = _weighted_mean(weights, value[:, None])[:, 0]
     return by_class, of_set
+
+
+def of_images(counts: Counts) -> tuple[Figures, Figures]:
+    """Returns the figures of each image by class, `(N, C)`, and over all classes, `(N,)`, of `(N, C, K)` counts."""
+    return image_figures(counts), _set_ratios(counts.astype(np.float64))
 
 
 def class_ratios(counts: Floats) -> Figures:
