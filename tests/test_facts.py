@@ -59,7 +59,7 @@ def test_a_jpeg_is_not_decoded_whole(photo: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_cannot_be_read_has_the_reason_and_not_the_path(tmp_path: Path, decode: bool) -> None:
     for name, content, reason in (
         ("empty.jpg", b"", "is an empty file."),
-        ("text.png", b"not a picture", "is not a picture of any known format."),
+        ("text.png", b"not a picture", "is not a picture of any known format, or its beginning is damaged."),
     ):
         (tmp_path / name).write_bytes(content)
         assert look_at_image(tmp_path / name, decode=decode).error == reason
