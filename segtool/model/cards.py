@@ -1,4 +1,4 @@
-"""The card of weights in training, and the scores it gets at the end."""
+"""The card of weights in training."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,7 +10,6 @@ from segtool.data.layout import Dataset, content_hash
 from segtool.model.material import Material
 from segtool.model.unet import build_network, count_flops
 from segtool.options import TrainOptions
-from segtool.results import Scores
 
 
 def card_of(options: TrainOptions, material: Material) -> Card:
@@ -35,20 +34,6 @@ def card_of(options: TrainOptions, material: Material) -> Card:
         segtool_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def figures(scores: Scores) -> dict[str, Any]:
-    """Returns what a card keeps of `scores`."""
-    return {
-        "pairs": scores.pairs,
-        "threshold": scores.threshold,
-        "miou": scores.miou,
-        "miou_image": scores.miou_image,
-        "accuracy": scores.accuracy,
-        "baseline_accuracy": scores.baseline_accuracy,
-        "iou": {c.name: c.iou for c in scores.classes},
-        "iou_image": {c.name: c.iou_image for c in scores.classes},
-    }
 
 
 def _origin(name: str, dataset: Dataset, material: Material, terms: str) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from typing import Any
 
 from segtool.data.layout import Pair
 from segtool.imaging.metrics import Tally, scores_of
-from segtool.model.cards import figures
 from segtool.model.material import Material
 from segtool.model.precision import device_name
 from segtool.model.predictor import predict_function
 from segtool.model.threshold import best_threshold
 from segtool.model.weights import load_weights, save_weights
 from segtool.pipeline import Predictor
-from segtool.results import Scores
+from segtool.scores import Scores, card_figures
 from segtool.scoring import tally_pairs
 from segtool.streaming import FailureLog
 
@@ -53,9 +52,9 @@ def score_best(
     by_data = {
         name: scores_of(tally, names, threshold=threshold) for name, tally in zip(sets.names, tallies, strict=True)
     }
-    val = figures(scores_of(pooled, names, threshold=threshold))
+    val = card_figures(scores_of(pooled, names, threshold=threshold))
     val |= {"threshold_from": "val"} if card.binary else {}
-    val["by_data"] = {name: figures(scores) for name, scores in by_data.items()}
+    val["by_data"] = {name: card_figures(scores) for name, scores in by_data.items()}
     save_weights(model, path, replace(card, scores={"val": val}))
     return tuple(by_data.items())
 
