@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slow
 def test_a_class_a_shape_is_learned_in_minutes(segtool_process: Run, tmp_path: Path) -> None:
     data, folder = tmp_path / "data", tmp_path / "run"
     assert segtool_process("synth", data, "--classes", "--train", 1000, "--val", 100).returncode == 0
-    trained = segtool_process("train", data, folder, "--time-budget", "12m")
+    network = ["--stem", 2, "--depth", 3, "--width", 16, "--max-width", 128, "--batch-size", 8]
+    trained = segtool_process("train", data, folder, *network, "--learning-rate", 3e-3, "--time-budget", "12m")
     assert trained.returncode == 0, trained.stderr
     scores = json.loads(segtool_process("evaluate", data, "-w", folder, "--json").stdout)
     assert scores["miou"] >= 0.9
