@@ -136,7 +136,9 @@
     name.append(make("span", "", picture.label), make("small", "", picture.size), make("b", "", figure(score)));
     if (typeof picture.change === "number") {
       const sign = picture.change < 0 ? "−" : "+";
-      name.append(make("small", "", `${sign}${Math.abs(picture.change).toFixed(4)}`));
+      const change = make("small", "", `${sign}${Math.abs(picture.change).toFixed(4)}`);
+      change.title = "change since the earlier evaluation, over all classes";
+      name.append(change);
     }
     const row = make("span", "panels");
     const canvases = panels(row, picture, 17);
