@@ -4,9 +4,7 @@ Each command begins with its imports, so that `--help` loads no NumPy, OpenCV or
 """
 
 import io
-import math
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -35,6 +33,7 @@ from segtool.options import (
     TrainOptions,
     WriteOptions,
 )
+from segtool.words import least_of, minutes_of, names_of, shard_of, shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,7 +230,7 @@ def mask(
         sources, Path(output), output.endswith(("/", os.sep)),
         Predicting(weights, threshold, tile, tta), Cleaning(keep_largest, min_area, fill_holes),
         Engine(batch_size, precision, device, require_gpu), Running(force, dry_run, fail_fast, failed_list),
-        values=values, only=_names("--only", only), overlays=overlays, paint=Paint(style, opacity, legend),
+        values=values, only=names_of("--only", only), overlays=overlays, paint=Paint(style, opacity, legend),
         cutouts=cutouts, background=background, probabilities=probabilities, coco=coco,
     )  # fmt: skip
     _show_written(run, options, quiet=quiet, verbose=verbose, json=json)
@@ -438,14 +437,14 @@ def train(
     from segtool.runs import read_config, repeated
 
     options = TrainOptions(
-        data=tuple(data), run=folder, mix=_numbers("--mix", mix), mask_suffix=mask_suffix,
+        data=tuple(data), run=folder, mix=shares_of("--mix", mix), mask_suffix=mask_suffix,
         val_fraction=TRAIN.val_fraction if val_fraction is None else val_fraction,
-        class_names=_names("--class-names", class_names), name=name, terms=terms, init=init, encoder=encoder,
+        class_names=names_of("--class-names", class_names), name=name, terms=terms, init=init, encoder=encoder,
         encoder_weights=encoder_weights, depth=depth, width=width, max_width=max_width, norm=norm, residual=residual,
         stem=stem, network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
         batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, loss=loss,
         class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema, patience=patience,
-        time_budget=_minutes(time_budget), precision=precision, seed=seed, deterministic=deterministic,
+        time_budget=minutes_of(time_budget), precision=precision, seed=seed, deterministic=deterministic,
         tensorboard=tensorboard, grid=parse_grid(grid or ()),
     )  # fmt: skip
     sources = {key: context.get_parameter_source(key) for key in context.params}
@@ -541,7 +540,7 @@ def evaluate(
     options = EvaluateOptions(
         data, weights=weights, predictions=predictions, split=split, threshold=threshold, boundary=boundary,
         val_fraction=val_fraction, mask_suffix=mask_suffix, html=html, gallery=gallery,
-        fail_under=tuple(_least(text) for text in fail_under or ()), compare=compare, fail_if_worse=fail_if_worse,
+        fail_under=tuple(least_of(text) for text in fail_under or ()), compare=compare, fail_if_worse=fail_if_worse,
         store_threshold=store_threshold, best_by=best_by, batch_size=batch_size, precision=precision,
     )  # fmt: skip
     result = run(options, Show(quiet), load=_load)
@@ -661,7 +660,7 @@ def _sources(
         raise UsageError("Nothing says what to read: name INPUT and then OUTPUT, or give a list by --files-from.")
     if files_from is None and (null or root is not None):
         raise UsageError(f"{'-0' if null else '--root'} is for lists: name one by --files-from.")
-    return Sources(tuple(inputs), files_from, null, root, _shard(shard), max_pixels)
+    return Sources(tuple(inputs), files_from, null, root, shard_of(shard), max_pixels)
 
 
 def _load(weights: Path, precision: str) -> Any:
@@ -669,57 +668,3 @@ def _load(weights: Path, precision: str) -> Any:
     from segtool.model.predictor import load_predictor
 
     return load_predictor(weights, precision=precision)
-
-
-def _least(text: str) -> tuple[str, float]:
-    # From the right: a class may have `=` in its name.
-    key, _, value = text.rpartition("=")
-    try:
-        least = float(value)
-    except ValueError:
-        least = math.nan
-    if not key or not 0 <= least <= 1:
-        raise UsageError(f"--fail-under {text} is not of the form KEY=VALUE with a value from 0 to 1, as in miou=0.85.")
-    return key, least
-
-
-def _shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"--shard {text} is not I/N with I from 1 to N, such as 1/4.")
-    return int(number), int(of)
-
-
-def _names(flag: str, text: str | None) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",")) if text else ()
-    if "" in names or len(set(names)) != len(names):
-        raise UsageError(f"{flag} {text} needs names that differ, with commas between them.")
-    return names
-
-
-def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in (text or "").split(",") if part.strip())
-    except ValueError:
-        raise UsageError(f"{flag} {text} is no list of numbers like 2,1,1.") from None
-    if not all(0 <= n < math.inf for n in numbers) or (numbers and sum(numbers) <= 0):
-        raise UsageError(f"{flag} {text} needs shares of 0 or more, not all 0.")
-    return numbers
-
-
-def _minutes(text: str | None) -> float | None:
-    """Returns the minutes of a length of time such as 45m, 1h30m, 90s or 45."""
-    if text is None:
-        return None
-    plain = text.strip().lower()
-    written = f"{plain}m" if re.fullmatch("[0-9.]+", plain) else plain
-    found = re.fullmatch(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?", written)
-    try:
-        hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
-    except ValueError:
-        hours = minutes = seconds = 0.0
-    if not 0 < (total := hours * 60 + minutes + seconds / 60) < math.inf:
-        raise UsageError(f"--time-budget {text} is no length of time like 45m, 1h30m, 90s or 45 (minutes).")
-    return total

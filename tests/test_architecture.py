@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": FOUNDATION | {"imaging"},
     "settings": {"errors", "options"},
     "grid": {"errors", "options"},
+    "words": {"errors"},
     "runs": FOUNDATION | {"settings"},
     "scoring": FOUNDATION | {"imaging", "data", "pipeline"},
     "segmentation": FOUNDATION | {"imaging", "pipeline", "plan"},
@@ -63,7 +64,7 @@ ALLOWED: dict[str, set[str]] = {
         "thresholds",
     },
     "api": FOUNDATION | {"imaging", "data", "pipeline", "model"},
-    "cli": FOUNDATION | {"commands", "report", "model", "runs", "grid"},
+    "cli": FOUNDATION | {"commands", "report", "model", "runs", "grid", "words"},
     "__main__": {"cli"},
 }
 HEAVY = ("tensorflow", "keras", "jax", "numpy", "cv2", "PIL", "matplotlib", "rich", "tqdm")

@@ -14,7 +14,7 @@ from conftest import Run
 from PIL import Image
 
 from segtool.card import read_card
-from segtool.cli import _minutes
+from segtool.words import minutes_of
 
 TINY = ["--depth", 2, "--width", 4, "--network-size", 32, "--batch-size", 4, "--epoch-pictures", 12]
 
@@ -148,7 +148,7 @@ def test_a_grid_trains_every_combination_once_and_writes_its_table(shapes: Path,
     ("text", "minutes"), [("45", 45), ("45m", 45), ("1h30m", 90), ("90s", 1.5), ("2h", 120), ("1m30s", 1.5)]
 )  # fmt: skip
 def test_a_time_budget_is_a_length_of_time(text: str, minutes: float) -> None:
-    assert _minutes(text) == pytest.approx(minutes)
+    assert minutes_of(text) == pytest.approx(minutes)
 
 
 def test_the_card_knows_everything_needed_to_use_the_weights(run: Path, shapes: Path) -> None:
