@@ -21,7 +21,8 @@ def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
     Raises DataError where the values do not say.
     """
     assert options.masks is not None
-    coding = inspect_masks([job.mask for job in (*plan.jobs, *plan.kept) if job.mask], root=options.masks)
+    masks = [job.mask for job in (*plan.jobs, *plan.kept) if job.mask]
+    coding = inspect_masks(masks, root=_root_of(options.masks))
 
     def stream(
         jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog
@@ -36,6 +37,13 @@ def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
                 yield segmented
 
     return Segmenter(coding.classes, f"masks of {options.masks}; {coding.describe()}", None, stream, AHEAD)
+
+
+def _root_of(masks: Path) -> Path:
+    """Returns the folder whose classes.json says what `masks` hold: that of the dataset, where they are one's."""
+    real = masks.resolve()
+    above = [real.parent, real.parent.parent] if "masks" in (real.name, real.parent.name) else []
+    return next((folder for folder in (masks, *above) if (folder / "classes.json").is_file()), masks)
 
 
 def _mask_of(job: Job, coding: MaskCoding, image: Pixels) -> Pixels:

@@ -499,3 +499,12 @@ def test_what_one_picture_cannot_do_is_a_sentence(
     assert done.returncode == code
     assert sentence in done.stderr and len(done.stderr.splitlines()) == 1
     assert Path("there.png").read_bytes() == b"mine"
+
+
+def test_true_masks_are_painted_in_the_classes_of_their_dataset(
+    colored_shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    masks = colored_shapes / "val/masks"
+    done = segtool("overlay", colored_shapes / "val/images", tmp_path / "out", "--masks", masks)
+    assert done.returncode == 0, done.stderr
+    assert "4 = star" in done.stderr
