@@ -1,45 +1,32 @@
-"""The threshold chosen on val: that of the best pooled foreground IoU."""
+"""The threshold chosen on val: that of the best pooled foreground IoU, off a curve (tests/test_curves.py)."""
 
-import numpy as np
 import pytest
 
-from segtool.imaging.geometry import to_mask
-from segtool.model.threshold import best_of, histogram
+from segtool.model.final import best_threshold
+from segtool.scores import Curve
 
 
-def drawn(seed: int, height: int = 20, width: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    truth = (rng.random((height, width)) < 0.3).astype(np.uint8)
-    probability = np.clip(0.25 + 0.2 * truth + rng.normal(0, 0.1, truth.shape), 0, 1).astype(np.float32)
-    truth[0] = 255
-    return probability[..., None], truth
+def curve(ious: dict[float, float | None]) -> Curve:
+    """Returns a curve of these IoU by threshold, and nothing else."""
+    nothing = (None,) * len(ious)
+    return Curve(tuple(ious), tuple(ious.values()), nothing, nothing, nothing, {}, None, None)
 
 
-def pooled_iou(samples: list[tuple[np.ndarray, np.ndarray]], threshold: float) -> float:
-    found = [(to_mask(p, *t.shape, threshold=threshold)[t != 255] == 1, t[t != 255] == 1) for p, t in samples]
-    return float(sum((f & t).sum() for f, t in found) / sum((f | t).sum() for f, t in found))
+def test_it_is_where_the_iou_is_best() -> None:
+    assert best_threshold(curve({0.25: 0.6, 0.375: 0.8, 0.5: 0.7})) == 0.375
 
 
-def test_no_other_hundredth_has_a_better_pooled_iou() -> None:
-    samples = [drawn(seed) for seed in range(5)]
-    best = best_of(sum((histogram(p, t) for p, t in samples), np.zeros((2, 101), np.int64)))
-    every = {k / 100: pooled_iou(samples, k / 100) for k in range(5, 96)}
-    assert every[best] == pytest.approx(max(every.values()), abs=2e-3)  # a hundredth's rounding may move a pixel
-    assert 0.25 < best < 0.45
+@pytest.mark.parametrize(
+    ("ious", "chosen"), [({0.125: 0.8, 0.375: 0.8, 0.5: 0.7}, 0.375), ({0.25: 0.8, 0.5: 0.8, 0.625: 0.8}, 0.5)]
+)
+def test_of_equal_thresholds_it_is_the_one_nearest_to_a_half(ious: dict[float, float | None], chosen: float) -> None:
+    assert best_threshold(curve(ious)) == chosen
 
 
-def test_of_equal_thresholds_it_is_the_one_nearest_to_a_half() -> None:
-    truth = np.array([[0, 1]], np.uint8)
-    assert best_of(histogram(np.array([[[0.1], [0.9]]], np.float32), truth)) == 0.5
-    assert best_of(histogram(np.array([[[0.1], [0.3]]], np.float32), truth)) == 0.3
-    assert best_of(histogram(np.array([[[0.7], [0.9]]], np.float32), truth)) == pytest.approx(0.71)
+def test_it_stays_away_from_the_ends_where_other_pictures_would_turn_all_one_class() -> None:
+    assert best_threshold(curve({0.0: 0.9, 0.01: 0.9, 0.25: 0.5, 0.75: 0.6, 0.99: 0.9})) == 0.75
 
 
-def test_a_split_without_foreground_keeps_a_half() -> None:
-    assert best_of(histogram(np.full((4, 4, 1), 0.02, np.float32), np.zeros((4, 4), np.uint8))) == 0.5
-
-
-def test_probability_is_scaled_to_the_size_of_the_truth_and_ignored_pixels_do_not_count() -> None:
-    truth = np.zeros((8, 8), np.uint8)
-    truth[:, 4:] = 255
-    assert histogram(np.full((2, 2, 1), 0.5, np.float32), truth).sum() == 32
+def test_without_foreground_or_figures_it_is_a_half() -> None:
+    assert best_threshold(None) == 0.5
+    assert best_threshold(curve({0.25: None, 0.75: None})) == 0.5
