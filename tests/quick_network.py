@@ -68,6 +68,7 @@ def die(death: str) -> None:
         return called
 
     def tear(record: RecordWriter, line: dict[str, Any]) -> None:
+        record._write_lock.acquire()  # as a real append holds it: no other thread writes behind half a line
         with record.path.open("ab") as file:
             file.write(json.dumps(line).encode()[:100])
 
