@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from segtool.data.classes import MaskCoding
 from segtool.data.layout import Pair
 from segtool.data.truth import inspect_masks, read_truth
-from segtool.imaging.codec import Pixels
 from segtool.imaging.masks import resize_mask
 from segtool.options import OverlayOptions
 from segtool.plan import Job, Plan
 from segtool.segmentation import AHEAD, Mask, Reading, Segmented, Segmenter
-from segtool.streaming import FailureLog, caught, ordered_map
+from segtool.streaming import FailureLog
 
 
 def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
@@ -27,14 +27,8 @@ def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
     def stream(
         jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog
     ) -> Iterator[Segmented]:  # fmt: skip
-        def found(job: Job) -> Segmented:
-            image = reading.whole(job)
-            mask = _mask_of(job, coding, image)
-            return Segmented(job, lambda: Mask(mask))
-
-        for segmented in ordered_map(caught(found, failures), jobs, executor, window=AHEAD):
-            if segmented:
-                yield segmented
+        for job in jobs:
+            yield Segmented(job, partial(_mask_of, job, coding, reading))
 
     return Segmenter(coding.classes, f"masks of {options.masks}; {coding.describe()}", None, stream, AHEAD)
 
@@ -46,8 +40,9 @@ def _root_of(masks: Path) -> Path:
     return next((folder for folder in (masks, *above) if (folder / "classes.json").is_file()), masks)
 
 
-def _mask_of(job: Job, coding: MaskCoding, image: Pixels) -> Pixels:
+def _mask_of(job: Job, coding: MaskCoding, reading: Reading) -> Mask:
     assert job.mask is not None
+    image = reading.whole(job)
     height, width = image.shape[:2]
     mask = read_truth(Pair(str(job), Path(job.path), job.mask), coding, (height, width))
-    return resize_mask(mask, height, width)
+    return Mask(resize_mask(mask, height, width), image=image)

@@ -33,6 +33,8 @@ class Picture:
     @cached_property
     def image(self) -> Pixels:
         """The picture at its own size, `(H, W, 3)` uint8. Raises ImageError when it is another than before."""
+        if self.mask.image is not None:
+            return self.mask.image
         # Decoded a second time: keeping every full picture until the network is done would grow with their size.
         image = self.read(self.job)
         if image.shape[:2] != self.mask.indices.shape:

@@ -34,13 +34,15 @@ class Mask:
 
     `soft(classes)` gives `(H, W)` uint8, 255 times the probability that a pixel is one of `classes` (none given: of the
     foreground, or of the likeliest class where there are more than two). It and `probability`, `(h, w, C)` float32 as
-    the network gave it, are None where there is none to give.
+    the network gave it, are None where there is none to give. `image` is the picture itself, where it was decoded whole
+    on the way.
     """
 
     indices: Pixels
     confidence: float | None = None
     soft: Callable[[tuple[int, ...]], Pixels] | None = None
     probability: Probability | None = None
+    image: Pixels | None = None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from segtool.kinds import MASK
 from segtool.options import MaskOptions
 from segtool.outputs import write_outputs
 from segtool.plan import Plan
+from segtool.predicting import predicted_masks
 from segtool.rendering import Render, mask_categories, mask_renderers
 from segtool.report.notices import Show
 from segtool.results import Written
-from segtool.segmentation import Segmenter, segmenter_of
+from segtool.segmentation import Segmenter
 from segtool.streaming import FailureLog
 
 
@@ -22,16 +23,9 @@ def mask(options: MaskOptions, show: Show) -> Written:
     """
 
     def start(plan: Plan) -> tuple[Segmenter, Mapping[str, Render]]:
-        from segtool.model.predictor import load_predictor  # TensorFlow, once it is clear that there is work
-
-        wanted = plan.wanted
-        assert wanted.weights is not None and wanted.card is not None
-        renderers = mask_renderers(options, wanted.card)
-        predictor = load_predictor(
-            wanted.weights, precision=options.engine.precision, device=options.engine.device,
-            require_gpu=options.engine.require_gpu, notice=show.notice,
-        )  # fmt: skip
-        return segmenter_of(predictor, options, tile=wanted.tile, tell=show.notice), renderers
+        assert plan.wanted.card is not None
+        renderers = mask_renderers(options, plan.wanted.card)
+        return predicted_masks(options, plan, show), renderers
 
     def lists(plan: Plan, failures: FailureLog) -> Mapping[str, tuple[Path, bytes]]:
         if options.coco is None:

@@ -7,10 +7,11 @@ from segtool.options import OverlayOptions
 from segtool.outputs import write_outputs
 from segtool.painting import painted_masks
 from segtool.plan import Plan
+from segtool.predicting import predicted_masks
 from segtool.rendering import Render, overlay_renderer
 from segtool.report.notices import Show
 from segtool.results import Written
-from segtool.segmentation import Segmenter, segmenter_of
+from segtool.segmentation import Segmenter
 
 
 def overlay(options: OverlayOptions, show: Show) -> Written:
@@ -20,17 +21,8 @@ def overlay(options: OverlayOptions, show: Show) -> Written:
     """
 
     def start(plan: Plan) -> tuple[Segmenter, Mapping[str, Render]]:
-        wanted = plan.wanted
-        if wanted.weights is None:
-            segmenter = painted_masks(options, plan)
-        else:
-            from segtool.model.predictor import load_predictor  # TensorFlow, once it is clear that there is work
-
-            predictor = load_predictor(
-            wanted.weights, precision=options.engine.precision, device=options.engine.device,
-            require_gpu=options.engine.require_gpu, notice=show.notice,
-        )  # fmt: skip
-            segmenter = segmenter_of(predictor, options, tile=wanted.tile, tell=show.notice)
+        painted = plan.wanted.weights is None
+        segmenter = painted_masks(options, plan) if painted else predicted_masks(options, plan, show)
         return segmenter, {OVERLAY: overlay_renderer(options.paint, segmenter.classes)}
 
     return write_outputs(options, show, start=start)
