@@ -6,7 +6,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +88,8 @@ def load(
     precision or device.
     """
     predictor = load_predictor(find_weights(str(weights)), precision=precision, device=device)
-    ready = Predictor(halving(predictor.predict, warnings.warn), predictor.card, predictor.precision, predictor.device)
-    return Model(ready, predictor.card.threshold if threshold is None else threshold, batch_size)
+    ready = replace(predictor, predict=halving(predictor.predict, warnings.warn))
+    return Model(ready, predictor.card.cut(threshold), batch_size)
 
 
 def overlay(

@@ -65,6 +65,10 @@ class Card:
         """Whether the network has one sigmoid channel in place of one softmax channel a class."""
         return self.task == "binary"
 
+    def cut(self, asked: float | None) -> float:
+        """Returns the threshold to use: the one `asked` for, None being the card's own."""
+        return self.threshold if asked is None else asked
+
 
 def read_card(path: Path) -> Card:
     """Returns the card inside `path`. Raises ModelError when the file is damaged, has none, or a newer one."""

@@ -58,7 +58,7 @@ def wanted_of(options: WriteOptions) -> Wanted:
     seen: dict[str, Any] = {"tile": tile, "tta": options.predicting.tta}
     shaped = {**seen, **asdict(options.cleaning)}
     if card.binary:
-        shaped["threshold"] = options.predicting.cut(card)
+        shaped["threshold"] = card.cut(options.predicting.threshold)
     kinds = _kinds_of_mask(options, card, seen, shaped) if isinstance(options, MaskOptions) else []
     if isinstance(options, OverlayOptions):
         kinds = [Kind(OVERLAY, options.output, _hash(**shaped, paint=_paint_key(options.paint)), keeps_jpeg=True)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtool.card import DEFAULT_WEIGHTS, Card
+from segtool.card import DEFAULT_WEIGHTS
 
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 VALUES = ("255", "palette", "id", "soft", "source")
@@ -135,10 +135,6 @@ class Predicting:
     threshold: float | None = None
     tile: str = "auto"
     tta: bool = False
-
-    def cut(self, card: Card) -> float:
-        """Returns the threshold to use with weights of that card."""
-        return card.threshold if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def _cutout_renderer(
     objects = chosen or tuple(i for i, color in enumerate(paint_colors(card.classes)) if color is not None)
     is_object = np.zeros(256, np.uint8)
     is_object[list(objects)] = 1
-    threshold = options.predicting.cut(card) if card.binary else 0.5  # of classes summed up
+    threshold = card.cut(options.predicting.threshold) if card.binary else 0.5  # of classes summed up
 
     def render(picture: Picture) -> bytes:
         here = is_object[picture.mask.indices]

@@ -107,7 +107,7 @@ def _whole(
         jobs, read=reading.whole, predictor=predictor, batch_size=options.engine.batch_size, executor=executor,
         failures=failures, name=_itself,
     )  # fmt: skip
-    threshold = options.predicting.cut(predictor.card)
+    threshold = predictor.card.cut(options.predicting.threshold)
     for item in items:
         yield Segmented(item.source, partial(_mask_of, item.probability, item.size, threshold, options.cleaning))
 
@@ -126,7 +126,7 @@ def _tiled(
         job, size, rows = found
         tiling = tiling_of(size, network_size=card.network_size, stride=card.stride, tile=tile, overlap=TILE_OVERLAP)
         made = tiled_mask(
-            rows, tiling, threshold=options.predicting.cut(card),
+            rows, tiling, threshold=card.cut(options.predicting.threshold),
             predict=predictor.predict, batch_size=options.engine.batch_size, soft=wants_soft,
             second=options.cleaning.removes and not binary,
         )  # fmt: skip

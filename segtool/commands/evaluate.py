@@ -158,7 +158,7 @@ def _score_weights(weights: Path, options: EvaluateOptions, task: Task, load: Lo
     classes = coding.classes if coding.named or len(card.classes) != len(coding.classes) else card.classes
     _check_keys(options, [c.name for c in classes])
     predictor = load(weights, options.precision)
-    threshold = (card.threshold if options.threshold is None else options.threshold) if card.binary else None
+    threshold = card.cut(options.threshold) if card.binary else None
     task.show.notice(
         f"{predictor.device}, {predictor.precision}, batches of {options.batch_size}, weights {card.name}; "
         f"{options.data}: {len(task.split_of)} {options.split} pairs; {coding.describe()}"

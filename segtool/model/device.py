@@ -10,6 +10,7 @@ import keras
 from segtool.errors import SegtoolError, UsageError
 
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where the driver is loaded
+OUT_OF_MEMORY = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "OOM when allocating")
 INSTALL = "install its CUDA build with: pip install 'segtool[gpu]'"
 
 
@@ -68,3 +69,10 @@ def _use_only(kind: str, index: int) -> None:
         import jax
 
         jax.config.update("jax_default_device", jax.devices(kind)[index])
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Returns whether `error` is any backend's way of saying that memory ran out."""
+    # tf.errors.ResourceExhaustedError, jaxlib's XlaRuntimeError, MemoryError, …
+    told = f"{type(error).__name__} {error}"
+    return isinstance(error, MemoryError) or any(sign in told for sign in OUT_OF_MEMORY)

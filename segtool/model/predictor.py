@@ -9,12 +9,10 @@ import numpy as np
 from segtool.errors import DeviceMemoryError, UsageError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
-from segtool.model.device import choose_device
+from segtool.model.device import choose_device, out_of_memory
 from segtool.model.precision import Precision, choose_precision
 from segtool.model.weights import load_weights
 from segtool.pipeline import Predict, Predictor
-
-OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "OOM when allocating")
 
 
 def load_predictor(
@@ -67,8 +65,8 @@ def _telling_memory(predict: Predict) -> Predict:
     def telling(batch: Pixels) -> Probability:
         try:
             return predict(batch)
-        except Exception as error:  # tf.errors.ResourceExhaustedError, jaxlib's XlaRuntimeError, MemoryError, …
-            if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+        except Exception as error:
+            if out_of_memory(error):
                 raise DeviceMemoryError(f"A batch of {len(batch)} does not fit into the device's memory.") from error
             raise
 

@@ -11,6 +11,7 @@ from segtool.errors import TrainingError
 from segtool.model.averaging import Averaged
 from segtool.model.batches import TrainingBatches, ValidationBatches
 from segtool.model.checkpoint import CHECKPOINT, Progress, load_checkpoint
+from segtool.model.device import out_of_memory
 from segtool.model.keeper import Fit, Keeper
 from segtool.model.losses import PooledScores, make_loss
 from segtool.model.precision import make_deterministic
@@ -54,12 +55,6 @@ def fit_unet(
             batch, accumulate = batch // 2, accumulate * 2
             fit.notice(f"memory ran out: batches of {batch} from here on, gradients of {accumulate} added up")
         resume = checkpoint.is_file()
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Returns whether `error` is any backend's way of saying that memory ran out."""
-    told = f"{type(error).__name__} {error}"
-    return isinstance(error, MemoryError) or "ResourceExhausted" in told or "RESOURCE_EXHAUSTED" in told
 
 
 def forget_networks() -> None:

@@ -30,7 +30,7 @@ def tally_pairs(
     Raises ModelError when the weights' classes are not the dataset's.
     """
     to_dataset = np.array(join_classes(predictor.card, coding), np.uint8)
-    cut = predictor.card.threshold if threshold is None else threshold
+    cut = predictor.card.cut(threshold)
     classes = len(coding.classes)
 
     def read(pair: Pair) -> Pixels:
