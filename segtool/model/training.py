@@ -14,6 +14,7 @@ from segtool.model.checkpoint import CHECKPOINT, Progress, load_checkpoint
 from segtool.model.device import out_of_memory
 from segtool.model.keeper import Fit, Keeper
 from segtool.model.losses import PooledScores, make_loss
+from segtool.model.normalization import with_fast_normalization
 from segtool.model.precision import make_deterministic
 from segtool.model.schedule import WarmupCosine
 from segtool.model.start import Start
@@ -107,7 +108,8 @@ def compiled(
     """Returns the network on logits, compiled, its optimizer built, and its schedule, which ends after `steps` batches,
     whether or not their gradients are added up.
     """
-    model = build_network(architecture, dtype="mixed_bfloat16" if precision == "bfloat16" else "float32")
+    dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    model = with_fast_normalization(build_network(architecture, dtype=dtype))
     schedule = WarmupCosine(settings.learning_rate, settings.warmup)
     optimizer = keras.optimizers.AdamW(
         schedule,
