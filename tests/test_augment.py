@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segtool.imaging.augment import ZOOM, augment
+from segtool.imaging.augment import ZOOM, _degrade, augment
 from segtool.imaging.codec import Pixels
 
 SHAPE = (96, 128)
@@ -115,3 +115,11 @@ def test_grey_pictures_stay_grey_and_lose_no_detail_to_blurring_when_tiny() -> N
         )
         # Noise and JPEG know no grey: what they add is small.
         assert np.abs(view.astype(int).mean((0, 1)) - view.mean()).max() < 3
+
+
+def test_noise_falls_on_every_channel_alike() -> None:
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    noisy = [_degrade(flat, np.random.default_rng(seed)).astype(float) for seed in range(60)]
+    spread = np.array([view.std(axis=(0, 1)) for view in noisy if view.std() > 1])
+    assert len(spread) > 3
+    assert (spread.min(axis=1) > 0.5 * spread.max(axis=1)).all()

@@ -93,7 +93,7 @@ def _degrade(image: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.15:
         # OpenCV's generator, of which every thread has its own: NumPy's takes 7 ms for 256×256, more than all the rest.
         cv2.setRNGSeed(int(rng.integers(1 << 31)))
-        noise = cv2.randn(np.empty(image.shape, np.int16), np.zeros(1), np.array([rng.uniform(2, 12)]))
+        noise = cv2.randn(np.empty(image.shape, np.int16), np.zeros(3), np.full(3, rng.uniform(2, 12)))
         image = np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
     if rng.random() < 0.4:
         quality = int(rng.uniform(25, 90))
