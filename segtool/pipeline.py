@@ -12,8 +12,8 @@ import numpy as np
 
 from segtool.card import Card
 from segtool.errors import DeviceMemoryError
-from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import Probability, network_shape, to_network
+from segtool.imaging.codec import Pixels, Size, SizeOf
+from segtool.imaging.geometry import Probability, network_shape
 from segtool.streaming import FailureLog, caught, grouped, ordered_map
 
 Predict = Callable[[Pixels], Probability]  # (B, h, w, 3) uint8 -> (B, h, w, C) float32 in [0, 1]
@@ -32,36 +32,37 @@ class Predictor:
     precision: str
     device: str
 
+    def shape_of(self, height: int, width: int) -> Size:
+        """Returns `(h, w)` as the network sees a picture of that size."""
+        return network_shape(height, width, network_size=self.card.network_size, stride=self.card.stride)
+
 
 @dataclass(frozen=True)
 class Predicted(Generic[T]):
     """One picture through the network: its source, its own height and width, and `(h, w, C)` probability."""
 
     source: T
-    size: tuple[int, int]
+    size: Size
     probability: Probability
 
 
 def predicted(
-    sources: Iterable[T], *, read: Callable[[T], Pixels], predictor: Predictor, batch_size: int, executor: Executor,
-    failures: FailureLog, name: Callable[[T], object] = str,
+    sources: Iterable[T], *, read: Callable[[T, SizeOf], tuple[Pixels, Size]], predictor: Predictor, batch_size: int,
+    executor: Executor, failures: FailureLog, name: Callable[[T], object] = str,
 ) -> Iterator[Predicted[T]]:  # fmt: skip
-    """Yields each source that `read` can decode with its probability, batched by network shape.
+    """Yields each source that `read`, as `read_resized`, can decode with its probability, batched by network shape.
 
     Sources that fail are noted in `failures` under `name(source)`. Only the network's input is held, never the full
     picture, so memory depends on neither the number of pictures nor, while they wait, their size.
     """
 
-    def prepare(source: T) -> tuple[T, tuple[int, int], Pixels]:
-        image = read(source)
-        height, width = image.shape[:2]
-        shape = network_shape(height, width, network_size=predictor.card.network_size, stride=predictor.card.stride)
-        return source, (height, width), to_network(image, shape)
+    def prepare(source: T) -> tuple[T, Pixels, Size]:
+        return source, *read(source, predictor.shape_of)
 
     ready = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
-    for batch in grouped((r for r in ready if r), key=lambda r: r[2].shape, size=batch_size):
-        probabilities = predictor.predict(np.stack([image for _, _, image in batch]))
-        for (source, size, _), probability in zip(batch, probabilities, strict=True):
+    for batch in grouped((r for r in ready if r), key=lambda r: r[1].shape, size=batch_size):
+        probabilities = predictor.predict(np.stack([image for _, image, _ in batch]))
+        for (source, _, size), probability in zip(batch, probabilities, strict=True):
             yield Predicted(source, size, probability)
 
 
