@@ -12,7 +12,6 @@ from segtool.data.truth import inspect_masks
 from segtool.errors import ImageError
 from segtool.model.batches import (
     HEADROOM,
-    Sample,
     SampleStore,
     TrainingBatches,
     ValidationBatches,
@@ -22,6 +21,7 @@ from segtool.model.batches import (
     training_shape,
     validation_reader,
 )
+from segtool.model.cache import Sample
 from segtool.streaming import FailureLog
 
 SAMPLE_BYTES = 4 * 4 * 4  # of what `sample` gives by default

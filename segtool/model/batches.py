@@ -6,7 +6,7 @@ Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truth
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,17 @@ from segtool.imaging.augment import augment
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import network_shape, to_network
 from segtool.imaging.masks import resize_mask
+from segtool.model.cache import DiskCache, Place, Sample
 from segtool.streaming import FailureLog, caught, ordered_map
 
 HEADROOM = 1.25  # stored pixels a network pixel: zooming in must not only blur
-MEMORY_SHARE = 0.4  # of what is available when training starts; the rest of the pairs is decoded every time
+MEMORY_SHARE = 0.4  # of what is available when training starts
 ONE_SHAPE_SHARE = 0.9
-
-Sample = tuple[Pixels, Pixels]
 
 
 @dataclass(frozen=True)
 class SampleStore:
-    """Decoded pairs by position: `samples[i]`, or None where memory did not allow to keep it.
+    """Decoded pairs by position: `samples[i]` in memory, where not `places[i]` in `cache`, where not read every time.
 
     `sizes[i]` is the height and width of what `read` gives for it.
     """
@@ -41,9 +40,15 @@ class SampleStore:
     sizes: tuple[tuple[int, int], ...]
     samples: tuple[Sample | None, ...]
     read: Callable[[Pair], Sample]
+    cache: DiskCache | None = None
+    places: Mapping[int, Place] = field(default_factory=dict)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.samples[index] or self.read(self.pairs[index])
+        kept = self.samples[index]
+        if kept is not None:
+            return kept
+        place = self.places.get(index)
+        return self.cache.get(place) if self.cache and place else self.read(self.pairs[index])
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -78,9 +83,12 @@ def validation_reader(
 
 def load_samples(
     pairs: Iterable[Pair], read: Callable[[Pair], Sample], failures: FailureLog, *, memory: int,
-    tick: Callable[[], object],
+    tick: Callable[[], object], cache: DiskCache | None = None,
 ) -> SampleStore:  # fmt: skip
-    """Decodes every pair once, and keeps as many as fit into `memory` bytes. Pairs that fail are noted and left out."""
+    """Decodes every pair once, and keeps as many as fit into `memory` bytes, the rest in `cache` as far as that goes.
+
+    Pairs that fail are noted and left out.
+    """
 
     def read_named(pair: Pair) -> tuple[Pair, Sample]:
         return pair, read(pair)
@@ -89,6 +97,7 @@ def load_samples(
     kept: list[Pair] = []
     sizes: list[tuple[int, int]] = []
     samples: list[Sample | None] = []
+    places: dict[int, Place] = {}
     with ThreadPoolExecutor() as pool:
         for loaded in ordered_map(safe, pairs, pool, window=16):
             tick()
@@ -99,7 +108,10 @@ def load_samples(
             kept.append(pair)
             sizes.append(mask.shape)
             samples.append((image, mask) if memory >= 0 else None)
-    return SampleStore(tuple(kept), tuple(sizes), tuple(samples), read)
+            place = cache.put((image, mask)) if cache and memory < 0 else None
+            if place is not None:
+                places[len(kept) - 1] = place
+    return SampleStore(tuple(kept), tuple(sizes), tuple(samples), read, cache, places)
 
 
 def available_memory() -> int:
