@@ -182,14 +182,27 @@ def test_validation_samples_have_the_shape_the_network_will_see(shapes: Path) ->
 # Batches
 
 
-def training(count: int, *, batch_size: int, seed: int = 0) -> TrainingBatches:
+def training(count: int, *, batch_size: int, seed: int = 0, paste: float = 0.0) -> TrainingBatches:
     def order(epoch: int) -> list[int]:
         return epoch_order([count], [1], count, seed=seed, epoch=epoch)
 
     shapes = [(12, 16)] * count
     return TrainingBatches(
-        store(*shapes), order, shape=(12, 16), network_size=16, batch_size=batch_size, seed=seed
+        store(*shapes), order, shape=(12, 16), network_size=16, batch_size=batch_size, seed=seed, paste=paste
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_objects_are_pasted_onto_the_share_of_views_asked_for(share: float) -> None:
+    # The masks are 1 everywhere or nowhere, in turn: where one is pasted onto an empty one, a view more has objects.
+    def with_objects(data: TrainingBatches) -> int:
+        return sum(int(data[i][1].any(axis=(1, 2, 3)).sum()) for i in range(len(data)))
+
+    plain = [training(40, batch_size=4, seed=seed) for seed in range(4)]
+    pasted = [training(40, batch_size=4, seed=seed, paste=share) for seed in range(4)]
+    gained = np.mean([with_objects(b) - with_objects(a) for a, b in zip(plain, pasted, strict=True)])
+    # Half of what lies below is empty, and half of what is pasted is not: of 40 views a quarter of the share gains.
+    assert abs(gained - share * 10) <= (3 if share else 0)
 
 
 @pytest.mark.parametrize(("count", "batch_size", "batches"), [(8, 4, 2), (11, 4, 2), (4, 4, 1), (3, 8, 1)])

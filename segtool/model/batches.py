@@ -17,7 +17,7 @@ import numpy as np
 from segtool.data.classes import MaskCoding
 from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_pair
-from segtool.imaging.augment import augment
+from segtool.imaging.augment import augment, paste
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import network_shape, to_network
 from segtool.imaging.masks import resize_mask
@@ -167,10 +167,10 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __init__(
         self, store: SampleStore, order: Callable[[int], list[int]], *, shape: tuple[int, int], network_size: int,
-        batch_size: int, seed: int, grey: bool = False,
+        batch_size: int, seed: int, grey: bool = False, paste: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=6)
-        self.store, self.order_of, self.shape, self.grey = store, order, shape, grey
+        self.store, self.order_of, self.shape, self.grey, self.paste = store, order, shape, grey, paste
         self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, 0
         self.order = order(0)
 
@@ -180,7 +180,7 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Pixels, Pixels]:
         first = index * self.batch_size
         places = [(first + i) % len(self.order) for i in range(self.batch_size)]
-        views = [self._view(place) for place in places]
+        views = [self._pasted(place) for place in places]
         return np.stack([image for image, _ in views]), np.stack([mask for _, mask in views])[..., None]
 
     def on_epoch_end(self) -> None:
@@ -201,7 +201,7 @@ class TrainingBatches(keras.utils.PyDataset):
         """Returns the same pictures in the same order, in batches of another size."""
         return TrainingBatches(
             self.store, self.order_of, shape=self.shape, network_size=self.network_size, batch_size=batch_size,
-            seed=self.seed, grey=self.grey,
+            seed=self.seed, grey=self.grey, paste=self.paste,
         )  # fmt: skip
 
     def names(self, epoch: int, index: int) -> list[str]:
@@ -210,11 +210,21 @@ class TrainingBatches(keras.utils.PyDataset):
         first = index * self.batch_size
         return [self.store.pairs[order[(first + i) % len(order)]].name for i in range(self.batch_size)]
 
-    def _view(self, place: int) -> Sample:
+    def _pasted(self, place: int) -> Sample:
+        """Returns the view at a place of the epoch, with the objects of another where chance has it."""
+        image, mask = self._view(place, place)
+        rng = np.random.default_rng((self.seed, self.epoch, place, 1))
+        if rng.random() >= self.paste:
+            return image, mask
+        # Its own number: another view of that picture than the epoch has already.
+        other = self._view(int(rng.integers(len(self.order))), len(self.order) + place)
+        return paste(image, mask, *other)
+
+    def _view(self, place: int, index: int) -> Sample:
         image, mask = self.store[self.order[place]]
         scale = self.network_size / max(image.shape[:2])
         return augment(
-            image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=place, grey=self.grey
+            image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=index, grey=self.grey
         )
 
 

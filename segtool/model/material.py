@@ -77,6 +77,6 @@ def batches_of(material: Material, options: TrainOptions) -> tuple[TrainingBatch
     shape = training_shape(shapes, network_size=settings.network_size, crop_size=settings.crop_size)
     train = TrainingBatches(
         material.train, order, shape=shape, network_size=settings.network_size, batch_size=settings.batch_size,
-        seed=options.seed, grey=settings.grey,
+        seed=options.seed, grey=settings.grey, paste=settings.paste,
     )  # fmt: skip
     return train, ValidationBatches(material.val, batch_size=settings.batch_size)
