@@ -450,8 +450,8 @@ def train(
         stem=stem, network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
         batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, loss=loss,
         class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema, paste=paste,
-        patience=patience, time_budget=minutes_of(time_budget), precision=precision, seed=seed, deterministic=deterministic,
-        tensorboard=tensorboard, grid=parse_grid(grid or ()),
+        patience=patience, time_budget=minutes_of(time_budget), precision=precision, seed=seed,
+        deterministic=deterministic, tensorboard=tensorboard, grid=parse_grid(grid or ()),
     )  # fmt: skip
     sources = {key: context.get_parameter_source(key) for key in context.params}
     given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
