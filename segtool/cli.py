@@ -380,6 +380,12 @@ def train(
     ema: Annotated[
         float, typer.Option(min=0, max=0.9999, help="Keep a moving average of the weights, such as 0.99; 0 for none.")
     ] = TRAIN.ema,
+    paste: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of views that get the objects (all but class 0) of another picture pasted on."
+        ),
+    ] = TRAIN.paste,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better val IoU before it ends.")
     ] = TRAIN.patience,
@@ -443,9 +449,9 @@ def train(
         encoder_weights=encoder_weights, depth=depth, width=width, max_width=max_width, norm=norm, residual=residual,
         stem=stem, network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
         batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, loss=loss,
-        class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema, patience=patience,
-        time_budget=minutes_of(time_budget), precision=precision, seed=seed, deterministic=deterministic,
-        tensorboard=tensorboard, grid=parse_grid(grid or ()),
+        class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema, paste=paste,
+        patience=patience, time_budget=minutes_of(time_budget), precision=precision, seed=seed,
+        deterministic=deterministic, tensorboard=tensorboard, grid=parse_grid(grid or ()),
     )  # fmt: skip
     sources = {key: context.get_parameter_source(key) for key in context.params}
     given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

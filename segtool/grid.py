@@ -18,7 +18,8 @@ def _switch(text: str) -> bool:
 KEYS: dict[str, Callable[[str], Any]] = {
     "depth": int, "width": int, "max_width": int, "stem": int, "network_size": int, "crop_size": int, "epochs": int,
     "epoch_pictures": int, "batch_size": int, "accumulate": int, "patience": int, "seed": int,
-    "learning_rate": float, "weight_decay": float, "warmup": float, "clip": float, "ema": float, "time_budget": float,
+    "learning_rate": float, "weight_decay": float, "warmup": float, "clip": float, "ema": float, "paste": float,
+    "time_budget": float,
     "norm": _switch, "residual": _switch,
     "loss": str, "encoder": str, "encoder_weights": str, "init": str, "class_weights": str,
 }  # fmt: skip

@@ -52,6 +52,7 @@ class TrainOptions:
     warmup: float = 0.05
     clip: float = 1.0
     ema: float = 0.0
+    paste: float = 0.0
     patience: int = 20
     time_budget: float | None = None
     precision: str = "auto"

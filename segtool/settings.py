@@ -92,6 +92,7 @@ class Settings:
     clip: float
     ema: float
     grey: bool
+    paste: float = 0.0
 
 
 Reasons = tuple[str, ...]
@@ -132,7 +133,7 @@ def choose(
         norm=network["norm"], residual=network["residual"], stem=network["stem"], network_size=size,
         crop_size=options.crop_size, batch_size=batch, accumulate=accumulate, epoch_pictures=pictures, loss=loss,
         class_weights=weights, learning_rate=rate, weight_decay=options.weight_decay, warmup=options.warmup,
-        clip=options.clip, ema=options.ema, grey=found.grey,
+        clip=options.clip, ema=options.ema, grey=found.grey, paste=options.paste,
     ), tuple(reasons)  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segtool.imaging.augment import ZOOM, _degrade, augment
+from segtool.imaging.augment import ZOOM, _degrade, augment, paste
 from segtool.imaging.codec import Pixels
 
 SHAPE = (96, 128)
@@ -123,3 +123,17 @@ def test_noise_falls_on_every_channel_alike() -> None:
     spread = np.array([view.std(axis=(0, 1)) for view in noisy if view.std() > 1])
     assert len(spread) > 3
     assert (spread.min(axis=1) > 0.5 * spread.max(axis=1)).all()
+
+
+def test_pasting_lays_the_objects_of_another_over_a_picture_and_nothing_else() -> None:
+    image, mask = np.full((40, 40, 3), 10, np.uint8), np.zeros((40, 40), np.uint8)
+    mask[:, 30:] = 1
+    other, other_mask = np.full((40, 40, 3), 200, np.uint8), np.zeros((40, 40), np.uint8)
+    other_mask[10:20, 10:20] = 2
+    other_mask[30:, :10] = 255  # ignored: no object
+    pasted, truth = paste(image, mask, other, other_mask)
+    assert (truth[10:20, 10:20] == 2).all()
+    assert (np.delete(truth, slice(10, 20), axis=0) == np.delete(mask, slice(10, 20), axis=0)).all()
+    assert (pasted[12:18, 12:18] == 200).all()
+    assert (pasted[:7] == 10).all()
+    assert (pasted[30:] == 10).all()

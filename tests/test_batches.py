@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segtool.data.layout import Pair, find_dataset
 from segtool.data.truth import inspect_masks
 from segtool.errors import ImageError
+from segtool.imaging.codec import read_image, read_resized
+from segtool.imaging.geometry import network_shape
+from segtool.imaging.scaling import resize_image
 from segtool.model.batches import (
     HEADROOM,
-    Sample,
     SampleStore,
     TrainingBatches,
     ValidationBatches,
@@ -22,6 +26,7 @@ from segtool.model.batches import (
     training_shape,
     validation_reader,
 )
+from segtool.model.cache import Sample
 from segtool.streaming import FailureLog
 
 SAMPLE_BYTES = 4 * 4 * 4  # of what `sample` gives by default
@@ -169,6 +174,23 @@ def test_training_samples_are_never_enlarged(shapes: Path) -> None:
     assert [max(read(p)[0].shape[:2]) for p in pairs] == [64, 64]
 
 
+def test_large_jpegs_are_seen_in_validation_as_they_will_be_and_in_training_decoded_small(tmp_path: Path) -> None:
+    x, y = np.meshgrid(np.linspace(0, 250, 1603), np.linspace(0, 250, 1202))
+    pixels = np.stack([x, y, x], axis=-1).astype(np.uint8)
+    large = Pair("a", tmp_path / "a.jpg", tmp_path / "a.png")
+    Image.fromarray(pixels).save(large.image, quality=95)
+    Image.fromarray(((x > 125) * 255).astype(np.uint8)).save(large.mask)
+    coding = {large: inspect_masks([large.mask], root=tmp_path)}
+    image, mask = validation_reader(coding, network_size=64, stride=16)(large)
+    seen, _ = read_resized(large.image, partial(network_shape, network_size=64, stride=16))
+    assert np.array_equal(image, seen) and not np.array_equal(image, resize_image(read_image(large.image), (48, 64)))
+    assert np.array_equal(mask[20] == 1, image[20, :, 0] > 125)
+    image, mask = training_reader(coding, network_size=64)(large)
+    whole = resize_image(read_image(large.image), (60, 80)).astype(int)
+    assert not np.array_equal(image, whole) and np.abs(image - whole).max() <= 3
+    assert np.array_equal(mask[20] == 1, image[20, :, 0] > 125)
+
+
 def test_validation_samples_have_the_shape_the_network_will_see(shapes: Path) -> None:
     pairs = find_dataset(shapes).split("val")
     coding = inspect_masks([p.mask for p in pairs], root=shapes)
@@ -182,14 +204,27 @@ def test_validation_samples_have_the_shape_the_network_will_see(shapes: Path) ->
 # Batches
 
 
-def training(count: int, *, batch_size: int, seed: int = 0) -> TrainingBatches:
+def training(count: int, *, batch_size: int, seed: int = 0, paste: float = 0.0) -> TrainingBatches:
     def order(epoch: int) -> list[int]:
         return epoch_order([count], [1], count, seed=seed, epoch=epoch)
 
     shapes = [(12, 16)] * count
     return TrainingBatches(
-        store(*shapes), order, shape=(12, 16), network_size=16, batch_size=batch_size, seed=seed
+        store(*shapes), order, shape=(12, 16), network_size=16, batch_size=batch_size, seed=seed, paste=paste
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_objects_are_pasted_onto_the_share_of_views_asked_for(share: float) -> None:
+    # The masks are 1 everywhere or nowhere, in turn: where one is pasted onto an empty one, a view more has objects.
+    def with_objects(data: TrainingBatches) -> int:
+        return sum(int(data[i][1].any(axis=(1, 2, 3)).sum()) for i in range(len(data)))
+
+    plain = [training(40, batch_size=4, seed=seed) for seed in range(4)]
+    pasted = [training(40, batch_size=4, seed=seed, paste=share) for seed in range(4)]
+    gained = np.mean([with_objects(b) - with_objects(a) for a, b in zip(plain, pasted, strict=True)])
+    # Half of what lies below is empty, and half of what is pasted is not: of 40 views a quarter of the share gains.
+    assert abs(gained - share * 10) <= (3 if share else 0)
 
 
 @pytest.mark.parametrize(("count", "batch_size", "batches"), [(8, 4, 2), (11, 4, 2), (4, 4, 1), (3, 8, 1)])

@@ -118,7 +118,8 @@ def test_balanced_weights_are_the_root_of_median_over_share_and_one_on_average(s
     [
         ("network_size", 96), ("depth", 2), ("width", 7), ("max_width", 40), ("stem", 1), ("batch_size", 3),
         ("accumulate", 5), ("epoch_pictures", 11), ("learning_rate", 0.5), ("loss", "focal"), ("residual", False),
-        ("norm", False), ("crop_size", 64), ("ema", 0.9), ("clip", 0.0), ("encoder", "MobileNetV3Small"),
+        ("norm", False), ("crop_size", 64), ("ema", 0.9), ("paste", 0.5), ("clip", 0.0),
+        ("encoder", "MobileNetV3Small"),
     ],
 )  # fmt: skip
 def test_every_choice_can_be_overridden(asked: str, value: Any) -> None:

@@ -87,7 +87,7 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False, given: Col
         show.notice(f"  {reason}")
     make_folder(options.run)
     material = load_material(
-        sets, architecture, settings, failures, lambda what, steps: show.progress(what, steps, "pair")
+        sets, architecture, settings, options.run, failures, lambda what, steps: show.progress(what, steps, "pair")
     )
     card = card_of(options, material)
     if begun is None:

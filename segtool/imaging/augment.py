@@ -9,12 +9,14 @@ import math
 import cv2
 import numpy as np
 
+from segtool.card import IGNORE_ID
 from segtool.imaging.codec import Pixels
 
 ZOOM = (0.8, 1.25)
 STRETCH = 0.15  # natural log of the aspect ratio, at most
 ROTATION = 15.0  # degrees, at most
 UPRIGHT_CHANCE = 0.6
+PASTED_EDGE = 0.7  # pixels: sigma of what softens the edge of a pasted object
 SMALLEST_DEGRADED = 96  # pixels of the long side that blurring by downscaling leaves: tiny pictures have none to spare
 
 
@@ -38,6 +40,17 @@ def augment(
     view = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
     truth = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST, borderMode=border)
     return _degrade(_recolor(np.asarray(view, np.uint8), rng, grey=grey), rng), np.asarray(truth, np.uint8)
+
+
+def paste(image: Pixels, mask: Pixels, other: Pixels, other_mask: Pixels) -> tuple[Pixels, Pixels]:
+    """Returns the pair with the objects of another of its shape laid over it: all that is neither class 0 nor ignored.
+
+    Copy-paste augmentation (Ghiasi et al. 2021, arXiv:2012.07177): what surrounds an object tells less about it.
+    """
+    objects = (other_mask != 0) & (other_mask != IGNORE_ID)
+    alpha = cv2.GaussianBlur(objects.astype(np.float32), (0, 0), PASTED_EDGE)  # a hard edge would give it away
+    mixed = np.asarray(cv2.blendLinear(other, image, alpha, 1 - alpha), np.uint8)
+    return mixed, np.where(objects, other_mask, mask).astype(np.uint8)
 
 
 def _view(

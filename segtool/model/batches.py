@@ -6,7 +6,7 @@ Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truth
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,20 @@ import numpy as np
 from segtool.data.classes import MaskCoding
 from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_pair
-from segtool.imaging.augment import augment
+from segtool.imaging.augment import augment, paste
 from segtool.imaging.codec import Pixels, Size
 from segtool.imaging.geometry import network_shape
+from segtool.model.cache import DiskCache, Place, Sample
 from segtool.streaming import FailureLog, caught, ordered_map
 
 HEADROOM = 1.25  # stored pixels a network pixel: zooming in must not only blur
-MEMORY_SHARE = 0.4  # of what is available when training starts; the rest of the pairs is decoded every time
+MEMORY_SHARE = 0.4  # of what is available when training starts
 ONE_SHAPE_SHARE = 0.9
-
-Sample = tuple[Pixels, Pixels]
 
 
 @dataclass(frozen=True)
 class SampleStore:
-    """Decoded pairs by position: `samples[i]`, or None where memory did not allow to keep it.
+    """Decoded pairs by position: `samples[i]` in memory, where not `places[i]` in `cache`, where not read every time.
 
     `sizes[i]` is the height and width of what `read` gives for it.
     """
@@ -40,9 +39,15 @@ class SampleStore:
     sizes: tuple[tuple[int, int], ...]
     samples: tuple[Sample | None, ...]
     read: Callable[[Pair], Sample]
+    cache: DiskCache | None = None
+    places: Mapping[int, Place] = field(default_factory=dict)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.samples[index] or self.read(self.pairs[index])
+        kept = self.samples[index]
+        if kept is not None:
+            return kept
+        place = self.places.get(index)
+        return self.cache.get(place) if self.cache and place else self.read(self.pairs[index])
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -75,9 +80,12 @@ def validation_reader(
 
 def load_samples(
     pairs: Iterable[Pair], read: Callable[[Pair], Sample], failures: FailureLog, *, memory: int,
-    tick: Callable[[], object],
+    tick: Callable[[], object], cache: DiskCache | None = None,
 ) -> SampleStore:  # fmt: skip
-    """Decodes every pair once, and keeps as many as fit into `memory` bytes. Pairs that fail are noted and left out."""
+    """Decodes every pair once, and keeps as many as fit into `memory` bytes, the rest in `cache` as far as that goes.
+
+    Pairs that fail are noted and left out.
+    """
 
     def read_named(pair: Pair) -> tuple[Pair, Sample]:
         return pair, read(pair)
@@ -86,6 +94,7 @@ def load_samples(
     kept: list[Pair] = []
     sizes: list[tuple[int, int]] = []
     samples: list[Sample | None] = []
+    places: dict[int, Place] = {}
     with ThreadPoolExecutor() as pool:
         for loaded in ordered_map(safe, pairs, pool, window=16):
             tick()
@@ -96,7 +105,10 @@ def load_samples(
             kept.append(pair)
             sizes.append(mask.shape)
             samples.append((image, mask) if memory >= 0 else None)
-    return SampleStore(tuple(kept), tuple(sizes), tuple(samples), read)
+            place = cache.put((image, mask)) if cache and memory < 0 else None
+            if place is not None:
+                places[len(kept) - 1] = place
+    return SampleStore(tuple(kept), tuple(sizes), tuple(samples), read, cache, places)
 
 
 def available_memory() -> int:
@@ -152,10 +164,10 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __init__(
         self, store: SampleStore, order: Callable[[int], list[int]], *, shape: tuple[int, int], network_size: int,
-        batch_size: int, seed: int, grey: bool = False,
+        batch_size: int, seed: int, grey: bool = False, paste: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=6)
-        self.store, self.order_of, self.shape, self.grey = store, order, shape, grey
+        self.store, self.order_of, self.shape, self.grey, self.paste = store, order, shape, grey, paste
         self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, 0
         self.order = order(0)
 
@@ -165,7 +177,7 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Pixels, Pixels]:
         first = index * self.batch_size
         places = [(first + i) % len(self.order) for i in range(self.batch_size)]
-        views = [self._view(place) for place in places]
+        views = [self._pasted(place) for place in places]
         return np.stack([image for image, _ in views]), np.stack([mask for _, mask in views])[..., None]
 
     def on_epoch_end(self) -> None:
@@ -186,7 +198,7 @@ class TrainingBatches(keras.utils.PyDataset):
         """Returns the same pictures in the same order, in batches of another size."""
         return TrainingBatches(
             self.store, self.order_of, shape=self.shape, network_size=self.network_size, batch_size=batch_size,
-            seed=self.seed, grey=self.grey,
+            seed=self.seed, grey=self.grey, paste=self.paste,
         )  # fmt: skip
 
     def names(self, epoch: int, index: int) -> list[str]:
@@ -195,11 +207,21 @@ class TrainingBatches(keras.utils.PyDataset):
         first = index * self.batch_size
         return [self.store.pairs[order[(first + i) % len(order)]].name for i in range(self.batch_size)]
 
-    def _view(self, place: int) -> Sample:
+    def _pasted(self, place: int) -> Sample:
+        """Returns the view at a place of the epoch, with the objects of another where chance has it."""
+        image, mask = self._view(place, place)
+        rng = np.random.default_rng((self.seed, self.epoch, place, 1))
+        if rng.random() >= self.paste:
+            return image, mask
+        # Its own number: another view of that picture than the epoch has already.
+        other = self._view(int(rng.integers(len(self.order))), len(self.order) + place)
+        return paste(image, mask, *other)
+
+    def _view(self, place: int, index: int) -> Sample:
         image, mask = self.store[self.order[place]]
         scale = self.network_size / max(image.shape[:2])
         return augment(
-            image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=place, grey=self.grey
+            image, mask, shape=self.shape, scale=scale, seed=self.seed, epoch=self.epoch, index=index, grey=self.grey
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from segtool.data.sets import Sets
@@ -19,6 +20,7 @@ from segtool.model.batches import (
     training_shape,
     validation_reader,
 )
+from segtool.model.cache import DiskCache
 from segtool.model.unet import Architecture
 from segtool.options import TrainOptions
 from segtool.settings import Settings
@@ -37,9 +39,13 @@ class Material:
 
 
 def load_material(
-    sets: Sets, architecture: Architecture, settings: Settings, failures: FailureLog, bar: Callable[[str, int], Any]
-) -> Material:
-    """Reads every pair once. Raises DataError when no pair of a split can be read; others are noted in `failures`."""
+    sets: Sets, architecture: Architecture, settings: Settings, run: Path, failures: FailureLog,
+    bar: Callable[[str, int], Any],
+) -> Material:  # fmt: skip
+    """Reads every pair once; what memory has no room for is kept in a nameless file on the disk of `run`.
+
+    Raises DataError when no pair of a split can be read; others are noted in `failures`.
+    """
     size = settings.network_size
     pairs = sets.split("train"), sets.split("val")
     readers = (
@@ -49,7 +55,7 @@ def load_material(
     memory = int(available_memory() * MEMORY_SHARE) // len(pairs)
     with bar("reading", sum(map(len, pairs))) as progress:
         train, val = (
-            load_samples(of_split, reader, failures, memory=memory, tick=progress.update)
+            load_samples(of_split, reader, failures, memory=memory, tick=progress.update, cache=DiskCache(run))
             for of_split, reader in zip(pairs, readers, strict=True)
         )
     for split, store in (("train", train), ("val", val)):
@@ -71,6 +77,6 @@ def batches_of(material: Material, options: TrainOptions) -> tuple[TrainingBatch
     shape = training_shape(shapes, network_size=settings.network_size, crop_size=settings.crop_size)
     train = TrainingBatches(
         material.train, order, shape=shape, network_size=settings.network_size, batch_size=settings.batch_size,
-        seed=options.seed, grey=settings.grey,
+        seed=options.seed, grey=settings.grey, paste=settings.paste,
     )  # fmt: skip
     return train, ValidationBatches(material.val, batch_size=settings.batch_size)
