@@ -23,7 +23,9 @@ from segtool.options import Engine, Paint
 from segtool.pipeline import Predicted, Predictor, halving, predicted
 from segtool.streaming import FailureLog, ordered_map
 
-Image = Pixels | str | Path  # (H, W, 3) uint8 RGB, or a file
+# (H, W, 3) uint8 RGB, or a file. Of a large JPEG the two differ a little: as in the commands, the file is decoded no
+# larger than the network needs, and an array is there whole.
+Image = Pixels | str | Path
 MASKS_AHEAD = 8
 
 
