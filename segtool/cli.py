@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+import typer.core
 
 from segtool import __version__
 from segtool.card import DEFAULT_WEIGHTS
@@ -621,6 +622,60 @@ def synth(
     result = run(SynthOptions(data, train, val, size, classes, seed), Show(quiet))
     show_synthesised(result, quiet=quiet)
     raise typer.Exit(result.exit_code)
+
+
+class _ShowByDefault(typer.core.TyperGroup):
+    """The group whose first word, where it is no command, is the argument of `show`: `segtool weights person`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts `show` before what names no command of the group."""
+        if not args or args[0] not in (*self.commands, "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+weights_app = typer.Typer(
+    cls=_ShowByDefault, add_help_option=False, rich_markup_mode=None, subcommand_metavar="[NAME] | adopt FILE"
+)
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.callback()
+def weights(
+    show_help: Annotated[
+        bool, typer.Option("--help", is_eager=True, callback=_print_help, help="Show this message and exit.")
+    ] = False,
+) -> None:
+    """Lists the bundled weights; shows or makes cards.
+
+    A card is what weights say of themselves: classes, data and its terms, scores with 95 % intervals, what they do
+    badly, cost. NAME is bundled weights, a .keras file, or a run folder (a file that is called adopt: ./adopt).
+
+    Example: segtool weights person
+    """
+
+
+@weights_app.command("show")
+def show_weights(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Bundled weights by name, a .keras file, or a run folder.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document: the card, or a list of all cards.")] = False,
+) -> None:
+    """Shows the card of NAME, or a line about each of the bundled weights.
+
+    The word show can be left out: segtool weights person
+    """
+    from segtool.commands.weights import weights as run
+    from segtool.report import cards
+
+    found = run(name)
+    if json:
+        typer.echo(cards.weights_json(found) if name is None else cards.card_json(found[0]))
+    elif name is None:
+        cards.show_weights(found)
+    else:
+        cards.show_card(found[0])
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from segtool.card import Card
 from segtool.scores import Comparison, Curve, Gate, ImageScore, Picture
 from segtool.scores import Scores as Scores  # of Trained too
 
@@ -135,6 +136,15 @@ class Synthesised:
     def exit_code(self) -> int:
         """Always 0; what goes wrong is raised."""
         return EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Carded:
+    """A weights file of `size` bytes, and the card in it."""
+
+    path: Path
+    size: int
+    card: Card
 
 
 @dataclass(frozen=True)
