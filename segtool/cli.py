@@ -16,10 +16,12 @@ from segtool import __version__
 from segtool.card import DEFAULT_WEIGHTS
 from segtool.errors import SegtoolError, UsageError
 from segtool.options import (
+    INPUT_SCALES,
     MAX_PIXELS,
     STYLES,
     VAL_FRACTION,
     VALUES,
+    AdoptOptions,
     CheckOptions,
     Cleaning,
     Engine,
@@ -676,6 +678,60 @@ def show_weights(
         cards.show_weights(found)
     else:
         cards.show_card(found[0])
+
+
+@weights_app.command("adopt")
+def adopt(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Keras model, saved as .keras.")],
+    classes: Annotated[
+        str, typer.Option(metavar="NAME,NAME,...", help="The classes, in the order of its channels, background first.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="OUT.keras", help="The file to write.", show_default="FILE-segtool.keras")
+    ] = None,
+    input_scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(INPUT_SCALES),
+            help="What pixels were turned into for training: [0, 1], [-1, 1], by ImageNet's mean and deviation, or "
+            "left from 0 to 255.",
+            show_default="none where it takes bytes or scales by itself",
+        ),
+    ] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="It ends without sigmoid or softmax.")] = False,
+    network_size: Annotated[
+        int | None,
+        typer.Option(min=8, help="Long side of pictures in training.", show_default="its own, where it has one"),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Sides must be multiples of this.", show_default="found by trying")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability from which a pixel is foreground (two classes).")
+    ] = AdoptOptions.threshold,
+    name: Annotated[str, typer.Option(help="Name of the weights.", show_default="that of the file")] = "",
+    terms: Annotated[str, typer.Option(help="Terms of the weights and their data, for the card.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT.keras where it is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Gives a Keras segmentation model a card, so that every command takes it as --weights.
+
+    The copy takes bytes and gives probability, whatever FILE takes and gives, and is opened again and compared before
+    it gets its name. FILE stays as it is. A model of Keras' own layers only; no code in it is run.
+
+    A model of one fixed square size sees every picture squashed to that square, as notebooks train; another
+    --network-size or --stride frees its sides where its layers allow it.
+
+    Example: segtool weights adopt unet.keras --classes background,person --input-scale 1/255
+    """
+    from segtool.commands.adopt import adopt as run
+    from segtool.report.console import show_adopted
+
+    options = AdoptOptions(
+        file, names_of("--classes", classes), output=output, input_scale=input_scale, logits=logits,
+        network_size=network_size, stride=stride, threshold=threshold, name=name, terms=terms, force=force,
+    )  # fmt: skip
+    show_adopted(run(options), quiet=quiet)
 
 
 def main() -> None:

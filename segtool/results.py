@@ -148,6 +148,16 @@ class Carded:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """What `weights adopt` wrote: `notes` are sentences on how the network is used from now on."""
+
+    output: Path
+    card: Card
+    difference: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Case:
     """One instance of a finding: the files it is about, relative to the dataset, and what is peculiar to it."""
 

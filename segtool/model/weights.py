@@ -23,13 +23,7 @@ def load_weights(path: Path) -> tuple[keras.Model, Card]:
     Raises ModelError when the file is damaged, has no card, or holds anything but Keras' own layers.
     """
     card = read_card(path)
-    _scan(path)
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises nearly anything on a damaged archive
-        raise ModelError(f"{path} cannot be opened by Keras {keras.__version__} ({error}).") from error
-    if not getattr(model, "inputs", None):
-        raise ModelError(f"{path} holds a {type(model).__name__} without inputs, which is no network.")
+    model = open_network(path)
     channels = 1 if card.binary else len(card.classes)
     if len(model.inputs) != 1 or model.input_shape[-1] != 3 or model.output_shape[-1] != channels:
         raise ModelError(
@@ -37,6 +31,21 @@ def load_weights(path: Path) -> tuple[keras.Model, Card]:
             "channels: the file is not what its card says."
         )
     return model, card
+
+
+def open_network(path: Path) -> keras.Model:
+    """Returns the network in the `.keras` file at `path`, uncompiled, with a card or without.
+
+    Raises ModelError when the file is damaged, or holds anything but Keras' own layers.
+    """
+    _scan(path)
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises nearly anything on a damaged archive
+        raise ModelError(f"{path} cannot be opened by Keras {keras.__version__} ({error}).") from error
+    if not getattr(model, "inputs", None):
+        raise ModelError(f"{path} holds a {type(model).__name__} without inputs, which is no network.")
+    return model
 
 
 def save_weights(model: keras.Model, path: Path, card: Card) -> None:

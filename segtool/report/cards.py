@@ -180,7 +180,9 @@ def _short(terms: str) -> str:
 
 
 def _parameters(card: Card) -> str:
-    return f"{card.parameters / 1e6:.2f} M" if card.parameters else "–"
+    if not card.parameters:
+        return "–"
+    return f"{card.parameters / 1e6:.2f} M" if card.parameters >= 1e5 else f"{card.parameters / 1e3:.1f} k"
 
 
 def _gflop(card: Card) -> str:
