@@ -16,6 +16,7 @@ from segtool import __version__
 from segtool.card import DEFAULT_WEIGHTS
 from segtool.errors import SegtoolError, UsageError
 from segtool.options import (
+    FORMATS,
     INPUT_SCALES,
     MAX_PIXELS,
     STYLES,
@@ -26,6 +27,7 @@ from segtool.options import (
     Cleaning,
     Engine,
     EvaluateOptions,
+    ExportOptions,
     MaskOptions,
     OverlayOptions,
     Paint,
@@ -624,6 +626,34 @@ def synth(
     result = run(SynthOptions(data, train, val, size, classes, seed), Show(quiet))
     show_synthesised(result, quiet=quiet)
     raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def export(
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="Bundled weights by name, a .keras file, or a run folder.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or a file.onnx or file.tflite.")],
+    format: Annotated[
+        str | None, typer.Option(metavar="|".join(FORMATS), help="What to write.", show_default="by the suffix of OUT")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT where it is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Writes weights for another runtime: TensorFlow, ONNX or LiteRT.
+
+    The network takes uint8 RGB (batch, height, width, 3) and gives float32 probability; batch is free, height and width
+    are multiples of the card's stride. It is opened in its own runtime and compared with Keras on several batches and
+    sides before it gets its name. The card travels inside, and beside a file as OUT.json.
+
+    ONNX needs: pip install 'segtool[export]'
+
+    Example: segtool export person person.onnx
+    """
+    from segtool.commands.export import export as run
+    from segtool.report.console import show_exported
+
+    show_exported(run(ExportOptions(weights, output, format, force)), quiet=quiet)
 
 
 class _ShowByDefault(typer.core.TyperGroup):

@@ -8,6 +8,7 @@ from segtool.card import DEFAULT_WEIGHTS
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 VALUES = ("255", "palette", "id", "soft", "source")
 OPACITIES = {"tint": 0.5, "contour": 1.0, "dim": 0.6, "side-by-side": 0.5}  # by style
+FORMATS = {"savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}  # what `export` writes, and its suffix
 INPUT_SCALES = ("1/255", "1/127.5-1", "imagenet", "none")
 STYLES = tuple(OPACITIES)
 MAX_PIXELS = 179_000_000  # where Pillow would stop by itself; such a picture takes 1.3 GB while it is read
@@ -254,6 +255,16 @@ class AdoptOptions:
     def target(self) -> Path:
         """The file to write."""
         return self.output or self.file.with_name(f"{self.file.stem}-segtool.keras")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """`segtool export`: the weights as one of FORMATS to `output`; None: the format by the suffix of `output`."""
+
+    weights: str
+    output: Path
+    format: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

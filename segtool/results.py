@@ -158,6 +158,17 @@ class Adopted:
 
 
 @dataclass(frozen=True)
+class Exported:
+    """What `export` wrote: `difference` is the largest of a probability from what Keras says, at most `tolerance`."""
+
+    output: Path
+    format: str
+    size: int
+    difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
 class Case:
     """One instance of a finding: the files it is about, relative to the dataset, and what is peculiar to it."""
 

@@ -114,7 +114,14 @@ def test_commands_never_import_each_other() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["mask", "--help"], ["train", "--help"], ["weights", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["mask", "--help"],
+        ["train", "--help"],
+        ["weights", "--help"],
+        ["weights", "adopt", "--help"],
+        ["--version"],
+    ],
     ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:

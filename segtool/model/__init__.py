@@ -14,8 +14,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps C++ libraries from stderr: TensorFlow tells of missing CUDA there before it reads any log level."""
+def silent_stderr() -> Iterator[None]:
+    """Keeps C++ libraries from stderr: TensorFlow tells of missing CUDA there before it reads any log level.
+
+    All of the process is silent meanwhile.
+    """
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -45,5 +48,5 @@ def _keep_freed_memory() -> None:
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # from glibc's malloc.h
 
 _keep_freed_memory()
-with _silent_stderr():
+with silent_stderr():
     import keras  # noqa: F401  # the first import of Keras in the process, and of its backend

@@ -3,7 +3,7 @@
 import sys
 
 from segtool.report.tables import console_for_results, gate_line, print_evaluated, print_scores
-from segtool.results import Adopted, Evaluated, Failures, Synthesised, Trained, Written
+from segtool.results import Adopted, Evaluated, Exported, Failures, Synthesised, Trained, Written
 
 
 def show_written(result: Written, *, kind: str, quiet: bool) -> None:
@@ -80,6 +80,16 @@ def show_adopted(result: Adopted, *, quiet: bool) -> None:
         f"{card.stride}; opened again, probabilities differ by {result.difference:.1g} at most",
         file=sys.stderr,
     )
+
+
+def show_exported(result: Exported, *, quiet: bool) -> None:
+    """Prints what was written, and how close to Keras it is, to stderr."""
+    if not quiet:
+        print(
+            f"{result.output}: {result.format}, {result.size / 1e6:.1f} MB; probabilities differ from Keras' by "
+            f"{result.difference:.1g} at most ({result.tolerance:g} is allowed)",
+            file=sys.stderr,
+        )
 
 
 def show_failures(failures: Failures) -> None:
