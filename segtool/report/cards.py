@@ -15,6 +15,7 @@ from segtool.report.tables import plain_table
 from segtool.results import Carded
 
 LABEL = 14  # columns of the names beside the facts
+MEANS = ("miou_image", "miou", "accuracy", "baseline_accuracy")  # that sets have a mean of
 ENDLESS = 10_000  # columns where no terminal folds the lines: grep and awk want a row a line
 
 
@@ -76,7 +77,8 @@ def _facts(one: Carded) -> list[tuple[str, str]]:
     card = one.card
     network = f"long side {card.network_size} pixels, sides multiples of {card.stride}"
     if card.architecture:
-        network += f"; {', '.join(f'{k} {v}' for k, v in card.architecture.items() if v not in ('', False, None))}"
+        told = (k if v is True else f"{k} {v}" for k, v in card.architecture.items() if v and k != "classes")
+        network += f"; {', '.join(told)}"
     facts = [
         ("file", f"{one.path} ({_megabytes(one)} MB)"),
         ("classes", _classes(card, most=len(card.classes))),
@@ -99,7 +101,10 @@ def _print_scores(console: Console, card: Card, title: str, scores: Mapping[str,
     main = "miou_image" if not card.binary else "iou_image"
     table = plain_table(console)
     table.add_column("set", overflow="fold")
-    rows = dict(by_data) | ({"all together": scores} if len(by_data) > 1 else {})
+    rows = dict(by_data)
+    if len(by_data) > 1:
+        means = {key: _mean([figures.get(key) for figures in by_data.values()]) for key in MEANS}
+        rows |= {"mean of sets": means, "all together": scores}
     masked, sure = (any(key in figures for figures in rows.values()) for key in ("masked", "intervals"))
     columns = [main, "95 %", main.removesuffix("_image"), "95 % ", "accuracy", "baseline", *(["masked"] * masked)]
     columns = ["pairs", *(column for column in columns if sure or "%" not in column)]
@@ -169,9 +174,13 @@ def _main_score(card: Card) -> str:
     """Returns the figure to choose by: the mean over datasets where there are several, each counting the same."""
     scores = card.scores.get("val", {})
     key = "miou_image" if card.binary else "miou"
-    values = [figures.get(key) for figures in (scores.get("by_data") or {"": scores}).values()]
+    mean = _mean([figures.get(key) for figures in (scores.get("by_data") or {"": scores}).values()])
+    return "–" if mean is None else f"{key.removeprefix('m') if card.binary else key} {mean:.3f}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
-    return f"{key.removeprefix('m') if card.binary else key} {sum(known) / len(known):.3f}" if known else "–"
+    return sum(known) / len(known) if known else None
 
 
 def _short(terms: str) -> str:
