@@ -116,7 +116,9 @@ def card_from_json(raw: Mapping[str, Any]) -> Card:
     card = Card(**known)
     if card.task not in ("binary", "multiclass") or card.network_size < 1 or card.stride < 1:
         raise ValueError(f"task {card.task!r}, network size {card.network_size}, stride {card.stride}")
-    if not isinstance(card.scores, Mapping) or not all(isinstance(origin, Mapping) for origin in card.trained_on):
+    if not isinstance(card.scores, Mapping) or not all(
+        isinstance(part, Mapping) for part in (*card.scores.values(), *card.trained_on)
+    ):
         raise TypeError("scores and trained_on are no objects")
     return card
 

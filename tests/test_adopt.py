@@ -101,6 +101,14 @@ def test_fixed_sides_that_differ_are_freed(segtool: Run, tmp_path: Path) -> None
     assert whole(tmp_path, trial_picture((32, 24))).shape == (1, 32, 24, 1)
 
 
+def test_a_layer_that_is_called_twice_leaves_only_the_operations_unknown(segtool: Run, tmp_path: Path) -> None:
+    image, shared = keras.Input((16, 16, 3)), layers.Conv2D(3, 3, padding="same", activation="sigmoid")
+    model = keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid")(shared(shared(image))))
+    assert segtool("weights", "adopt", saved(model, tmp_path), *SCALED).returncode == 0
+    card = read_card(tmp_path / "foreign-segtool.keras")
+    assert (card.name, card.flops, card.parameters) == ("foreign", 0, model.count_params())
+
+
 def test_layers_that_know_one_size_alone_are_squashed_to_or_refused(segtool: Run, tmp_path: Path) -> None:
     image = keras.Input((8, 8, 3))
     flat = layers.Dense(64, activation="sigmoid")(layers.Flatten()(image))

@@ -149,6 +149,7 @@ BROKEN = {
     "size 0": {**card_to_json(PLAIN), "network_size": 0},
     "stride 0": {**card_to_json(PLAIN), "stride": 0},
     "scores are a list": {**card_to_json(PLAIN), "scores": [1]},
+    "the scores of a split are a number": {**card_to_json(PLAIN), "scores": {"val": 0.5}},
     "sets are names": {**card_to_json(PLAIN), "trained_on": ["a"]},
     "size is text": {**card_to_json(PLAIN), "network_size": "big"},
 }

@@ -68,6 +68,16 @@ def test_a_card_with_nothing_but_what_must_be_there_can_be_shown(segtool: Run, t
     assert "not stated" in said.stdout
 
 
+def test_several_sets_have_a_mean_beside_all_pictures_together(segtool: Run, tmp_path: Path) -> None:
+    val = {
+        "miou_image": 0.9,
+        "by_data": {"a": {"miou_image": 1.0}, "b": {"miou_image": 0.5}, "c": {"miou_image": None}},
+    }
+    lines = segtool("weights", file_of(tmp_path, replace(PLAIN, scores={"val": val}))).stdout.splitlines()
+    assert ["mean", "of", "sets", "–", "0.750"] in [line.split()[:5] for line in lines]
+    assert ["all", "together", "–", "0.900"] in [line.split()[:4] for line in lines]
+
+
 def test_json_is_the_card_itself_or_a_list_of_all(segtool: Run, tmp_path: Path) -> None:
     said = segtool("weights", file_of(tmp_path, TOLD), "--json")
     assert json.loads(said.stdout) == json.loads(json.dumps(card_to_json(TOLD)))

@@ -48,7 +48,7 @@ def adopt_network(options: AdoptOptions) -> Adopted:
     pictures = [trial_picture(network_shape(*s, network_size=size, stride=stride)) for s in ((3, 4), (4, 3), (4, 4))]
     expected = [_expected(network, picture, scale, options) for picture in pictures]
     card = Card(
-        name=options.name or options.target.stem,
+        name=options.name or options.file.stem,
         task="binary" if len(options.classes) == 2 else "multiclass",
         classes=named_classes(len(options.classes), options.classes),
         network_size=size,
@@ -88,7 +88,7 @@ def _with_sides(options: AdoptOptions) -> tuple[keras.Model, int, int, list[str]
     notes = []
     if height or width:
         network = free_sides(options, network)
-        notes.append(f"its sides, fixed at {width}×{height}, were made free: look at the first masks")
+        notes.append(f"its sides, {width or 'any'}×{height or 'any'}, were made free: look at the first masks")
     size = options.network_size or (max(height, width) if height and width else None)
     if size is None:
         raise UsageError(f"{options.file} takes pictures of any size: say by --network-size what it was trained at.")
@@ -145,7 +145,7 @@ def _expected(network: keras.Model, picture: Pixels, scale: str, options: AdoptO
         if inside:
             raise ModelError(f"{options.file} gives {span}: probabilities already. Leave out --logits.")
         if raw.shape[-1] == 1:
-            return np.asarray(1 / (1 + np.exp(-raw)), np.float32)
+            return np.asarray((1 + np.tanh(raw / 2)) / 2, np.float32)  # the sigmoid, which cannot overflow so
         powers = np.exp(raw - raw.max(axis=-1, keepdims=True))
         raw = powers / powers.sum(axis=-1, keepdims=True)
     elif not inside:
@@ -170,8 +170,11 @@ def _difference(path: Path, pictures: list[Pixels], expected: list[Probability])
 
 
 def _flops(network: keras.Model, size: int) -> int:
-    """Returns the operations of a square picture; 0 (not known) where models lie within models."""
+    """Returns the operations of a square picture; 0, not known, where models lie within models or a layer is shared."""
     if any(isinstance(layer, keras.Model) for layer in network.layers):
         return 0
     image = keras.Input((size, size, 3), dtype=network.inputs[0].dtype)
-    return convolution_flops(keras.models.clone_model(network, input_tensors=image))
+    fixed = keras.models.clone_model(network, input_tensors=image)
+    if any(len(layer._inbound_nodes) > 1 for layer in fixed.layers):
+        return 0
+    return convolution_flops(fixed)

@@ -78,8 +78,10 @@ def _plain(node: Any, free: bool) -> Any:
 
 def free_sides(options: AdoptOptions, network: keras.Model) -> keras.Model:
     """Returns the network taking any sides. Raises ModelError when its layers do not, or when it says other things."""
-    height, width = (side or 0 for side in network.input_shape[1:3])
-    sentence = f"{options.file} takes pictures of {width}×{height} alone, and its layers allow no other size"
+    height, width = network.input_shape[1:3]
+    sentence = (
+        f"{options.file} takes pictures of {width or 'any'}×{height or 'any'} alone, and its layers allow no other size"
+    )
     try:
         free = open_foreign(options.file, free=True)
     except ModelError as error:

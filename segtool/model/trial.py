@@ -4,10 +4,10 @@ import numpy as np
 
 from segtool.data.shapes import draw_pair
 from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import to_network
+from segtool.imaging.scaling import resize_image
 
 
 def trial_picture(shape: tuple[int, int], *, count: int = 1) -> Pixels:
     """Returns drawn pictures `(count, h, w, 3)` uint8: edges, texture and flat ground, not noise, which saturates."""
     drawn = (draw_pair(max(64, *shape), multiclass=True, rng=np.random.default_rng(seed))[0] for seed in range(count))
-    return np.stack([to_network(image, shape) for image in drawn])
+    return np.stack([resize_image(image, shape) for image in drawn])

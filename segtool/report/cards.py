@@ -150,7 +150,7 @@ def _print_origins(console: Console, card: Card) -> None:
         # Weights fresh from training have their own terms for every set: said above already.
         parts = [data.get("origin", ""), data.get("terms", "") if data.get("terms") != card.licence else ""]
         cells = (str(data.get(split, "–")) for split in ("train", "val"))
-        table.add_row(Text(str(data.get("name", "–"))), *cells, Text("; ".join(p for p in parts if p) or "–"))
+        table.add_row(Text(str(data.get("name", "–"))), *cells, Text("; ".join(str(p) for p in parts if p) or "–"))
     console.print(table)
 
 
