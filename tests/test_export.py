@@ -218,6 +218,12 @@ def test_a_format_that_cannot_be_meant_is_wrong_usage(
     assert (said.returncode, told in said.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("output", [".", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_refused(segtool: Run, tiny: Path, tmp_path: Path, output: str) -> None:
+    said = segtool("export", tiny, output, "--format", "savedmodel", "--force", cwd=tmp_path)
+    assert (said.returncode, "no name to write to" in said.stderr) == (1, True)
+
+
 def test_weights_that_are_not_there_are_told_before_tensorflow_is_imported() -> None:
     script = (
         "import sys\nsys.argv = ['segtool', 'export', 'persom', 'out.onnx']\nfrom segtool.cli import main\n"

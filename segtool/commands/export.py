@@ -37,6 +37,8 @@ def _format(options: ExportOptions) -> str:
 def _check_free(options: ExportOptions, form: str) -> None:
     """Raises OutputError where something is in the way that --force was not given for, or must not replace."""
     output = options.output
+    if output.name in ("", ".."):
+        raise OutputError(f"{output} is no name to write to: give one of its own, such as person.onnx.")
     beside = [] if form == "savedmodel" else [output.with_name(output.name + ".json")]
     for path in (output, *beside):
         if path.exists() and not options.force:
