@@ -30,8 +30,8 @@ from segtool.model.weights import load_weights
 from segtool.pipeline import Predict
 from segtool.results import Exported
 
-# Of a probability. Float32 sums taken in another order moved `person` by 3e-6 at most on 113 val photos, with ONNX Runtime
-# and with LiteRT, and flipped none of 5.5 million pixels; a network wrongly translated is off by far more than this.
+# Of a probability. Float32 sums taken in another order moved `person` by 3e-6 at most on 113 val photos, with ONNX
+# Runtime and with LiteRT, and flipped none of 5.5 million pixels; a wrong translation is off by far more than this.
 TOLERANCE = 1e-4
 # Batches and pictures, by their sides, that are compared.
 TRIALS = ((1, 3, 4), (2, 4, 3), (3, 4, 4), (1, 9, 16))
