@@ -3,8 +3,8 @@
 The PNGs are put together here, since no library at hand is fast at masks: rows that repeat the row above are all zeros
 under the filter Up, and zlib-ng's run-length strategy passes over these at 4 GB/s. 12 megapixels on one thread, with
 sizes (tests/benchmarks/encoding.py): a mask of `person` 3.6 ms and 27 KB, where OpenCV takes 18 ms and 36 KB, Pillow 56
-ms and 29 KB, zlib so used 19 ms and the same bytes; isal takes 2.6 ms and 79 KB. A soft mask 17 ms and 650 KB (OpenCV
-37 ms, 1.0 MB), a photo 150 ms and 0.63 to 0.91 of OpenCV's bytes, for which that takes 340 ms.
+ms and 29 KB, zlib so used 19 ms and the same bytes; isal takes 2.6 ms and 79 KB. A soft mask 16 ms and 650 KB (OpenCV
+37 ms, 1.0 MB), a photo 140 ms and 0.81 to 1.0 of OpenCV's bytes, for which that takes 270 to 360 ms.
 """
 
 import struct
@@ -68,10 +68,8 @@ def _png(image: Pixels, color_type: int, values: Pixels | None, extra: bytes) ->
     if not 0 < min(height, width) <= max(height, width) <= PNG_SIDE:
         raise ImageError(f"A picture of {width}×{height} cannot be encoded as .png.")
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
-    # Runs are all there is in a mask; colours want matches too. More effort than level 2 is three times the time for
-    # 6 % less.
-    strategy, level = (zlib_ng.Z_RLE, 1) if image.ndim == 2 else (zlib_ng.Z_DEFAULT_STRATEGY, 2)
-    deflate = zlib_ng.compressobj(level, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, MEMORY, strategy)
+    # Colours too: looking for matches as well saves 7 % of 12 photos, and takes four times as long on fine grain.
+    deflate = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, MEMORY, zlib_ng.Z_RLE)
     pieces = [deflate.compress(strip) for strip in _filtered(image, values)]
     content = b"".join([*pieces, deflate.flush()])
     data = [_chunk(b"IDAT", content[start : start + CHUNK]) for start in range(0, len(content), CHUNK)]
