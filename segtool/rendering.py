@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from segtool.card import Card, ClassInfo
@@ -122,7 +123,7 @@ def _cutout_renderer(
     threshold = card.cut(options.predicting.threshold) if card.binary else 0.5  # of classes summed up
 
     def render(picture: Picture) -> bytes:
-        here = is_object[picture.mask.indices]
+        here = np.asarray(cv2.LUT(picture.mask.indices, is_object), np.uint8)  # indexing takes four times as long
         alpha = edge_alpha(_soft(picture.mask, objects), here, threshold=threshold)
         cut = cutout(picture.image, alpha)
         if background is None:
