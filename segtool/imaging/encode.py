@@ -1,10 +1,10 @@
 """Pixels to the bytes of PNG and JPEG files.
 
 The PNGs are put together here, since no library at hand is fast at masks: rows that repeat the row above are all zeros
-under the filter Up, and zlib-ng's run-length strategy passes over these at 4 GB/s. 12 megapixels on one thread, with
-sizes (tests/benchmarks/encoding.py): a mask of `person` 3.6 ms and 27 KB, where OpenCV takes 18 ms and 36 KB, Pillow 56
-ms and 29 KB, zlib so used 19 ms and the same bytes; isal takes 2.6 ms and 79 KB. A soft mask 16 ms and 650 KB (OpenCV
-37 ms, 1.0 MB), a photo 140 ms and 0.81 to 1.0 of OpenCV's bytes, for which that takes 270 to 360 ms.
+under the filter Up, which zlib-ng's run-length strategy is quick at. 12 megapixels on one thread, with sizes (as
+tests/benchmarks/encoding.py): a mask of `person` 3.4 ms and 27 KB, where OpenCV takes 18 ms and 36 KB, Pillow 56 ms and
+29 KB, zlib 18 ms and the same bytes; isal takes 2.6 ms and 79 KB. A soft mask 16 ms and 650 KB (OpenCV 37 ms, 1.0 MB).
+Colours, on a busy machine: 0.38 to 0.70 of OpenCV's time, 0.81 to 1.0 of its bytes.
 """
 
 import struct
@@ -68,7 +68,7 @@ def _png(image: Pixels, color_type: int, values: Pixels | None, extra: bytes) ->
     if not 0 < min(height, width) <= max(height, width) <= PNG_SIDE:
         raise ImageError(f"A picture of {width}×{height} cannot be encoded as .png.")
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
-    # Colours too: looking for matches as well saves 7 % of 12 photos, and takes four times as long on fine grain.
+    # Colours too: looking for matches as well saved 7 % of 6 photos, and took twice as long on fine grain.
     deflate = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, MEMORY, zlib_ng.Z_RLE)
     pieces = [deflate.compress(strip) for strip in _filtered(image, values)]
     content = b"".join([*pieces, deflate.flush()])
