@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from segtool.card import Card
-from segtool.imaging.codec import Pixels, Size, encode_png, read_resized
+from segtool.imaging.codec import Pixels, Size, read_resized
+from segtool.imaging.encode import encode_png
 from segtool.imaging.geometry import Probability, network_shape, to_mask
 
 BATCH = 8
+VALUES = np.array((0, 255), np.uint8)
 
 
 def reader(card: Card) -> Callable[[Path], tuple[Path, Pixels, Size]]:
@@ -24,7 +28,7 @@ def reader(card: Card) -> Callable[[Path], tuple[Path, Pixels, Size]]:
 
 def mask_png(probability: Probability, size: Size, threshold: float) -> bytes:
     """Returns the PNG of the mask, 0 and 255, at the picture's own size."""
-    return encode_png(to_mask(probability, *size, threshold=threshold) * 255)
+    return encode_png(to_mask(probability, *size, threshold=threshold), values=VALUES)
 
 
 def engine(weights: Path) -> Callable[[Pixels], Probability]:
