@@ -9,7 +9,8 @@ import pytest
 from conftest import PROJECT, Run
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COMMANDS = ("mask", "overlay", "train", "evaluate", "check", "synth")
+COMMANDS = ("mask", "overlay", "train", "evaluate", "check", "synth", "weights", "export")
+WITH_COMMANDS = {"weights": ("adopt",)}  # whose own options are in their own help
 
 
 def example_lines() -> list[list[str]]:
@@ -54,7 +55,8 @@ def test_the_readme_names_every_command_with_an_example() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_in_the_readme_is_in_the_help(command: str, segtool: Run) -> None:
-    help_text = segtool(command, "--help").stdout
+    below = WITH_COMMANDS.get(command, ())
+    help_text = "".join(segtool(command, *more, "--help").stdout for more in [(), *((name,) for name in below)])
     for words in example_lines():
         if words[1] == command:
             for option in (w for w in words if w.startswith("-") and w != "-"):
