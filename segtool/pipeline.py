@@ -4,8 +4,9 @@ It is handed `predict`; it never imports a model.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -21,16 +22,23 @@ WINDOW = 16  # pictures decoded ahead of the network; beside them at most a batc
 
 T = TypeVar("T")
 Tell = Callable[[str], object]
+Prepared = list[tuple[T, tuple[int, int], Pixels]]  # a batch: source, own height and width, network input
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Weights ready to run: `predict` takes sides that are multiples of the card's stride."""
+    """Weights ready to run: `predict` takes sides that are multiples of the card's stride.
+
+    It is fastest with `batch_size` pictures at once, and called from `in_flight` threads: on a GPU the next batch is
+    handed over before the last is fetched.
+    """
 
     predict: Predict
     card: Card
     precision: str
     device: str
+    batch_size: int = 8
+    in_flight: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,26 +51,37 @@ class Predicted(Generic[T]):
 
 
 def predicted(
-    sources: Iterable[T], *, read: Callable[[T], Pixels], predictor: Predictor, batch_size: int, executor: Executor,
+    sources: Iterable[T], *, read: Callable[[T], Pixels], card: Card, load: Callable[[], Predictor], executor: Executor,
     failures: FailureLog, name: Callable[[T], object] = str,
 ) -> Iterator[Predicted[T]]:  # fmt: skip
     """Yields each source that `read` can decode with its probability, batched by network shape.
 
-    Sources that fail are noted in `failures` under `name(source)`. Only the network's input is held, never the full
-    picture, so memory depends on neither the number of pictures nor, while they wait, their size.
+    The network, whose `card` is known before, is asked for by `load` once pictures are being decoded. Sources that fail
+    are noted in `failures` under `name(source)`. Only the network's input is held, never the full picture, so memory
+    depends on neither the number of pictures nor, while they wait, their size.
     """
 
     def prepare(source: T) -> tuple[T, tuple[int, int], Pixels]:
         image = read(source)
         height, width = image.shape[:2]
-        shape = network_shape(height, width, network_size=predictor.card.network_size, stride=predictor.card.stride)
+        shape = network_shape(height, width, network_size=card.network_size, stride=card.stride)
         return source, (height, width), to_network(image, shape)
 
-    ready = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
-    for batch in grouped((r for r in ready if r), key=lambda r: r[2].shape, size=batch_size):
-        probabilities = predictor.predict(np.stack([image for _, _, image in batch]))
-        for (source, size, _), probability in zip(batch, probabilities, strict=True):
-            yield Predicted(source, size, probability)
+    decoded = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
+    ready = (item for item in decoded if item)
+    first = list(islice(ready, 1))  # a window of pictures is being decoded from here on, while the network loads
+    if not first:
+        return
+    predictor = load()
+
+    def run(batch: Prepared[T]) -> tuple[Prepared[T], Probability]:
+        return batch, predictor.predict(np.stack([image for _, _, image in batch]))
+
+    batches = grouped(chain(first, ready), key=lambda item: item[2].shape, size=predictor.batch_size)
+    with ThreadPoolExecutor(predictor.in_flight) as calls:
+        for batch, probabilities in ordered_map(run, batches, calls, window=predictor.in_flight):
+            for (source, size, _), probability in zip(batch, probabilities, strict=True):
+                yield Predicted(source, size, probability)
 
 
 def halving(predict: Predict, tell: Tell) -> Predict:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
+from segtool.engine import device
+from segtool.engine.device import INSTALL, choose_device, machine_has_gpu
 from segtool.errors import SegtoolError, UsageError
-from segtool.model import device
-from segtool.model.device import INSTALL, choose_device, machine_has_gpu
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ import segtool.model  # noqa: F401  # chooses the Keras backend
 import keras
 
 from segtool.card import Card, ClassInfo
+from segtool.engine import precision
+from segtool.engine.precision import cpu_has_bfloat16
+from segtool.engine.predictor import load_predictor
 from segtool.errors import ModelError, UsageError
 from segtool.imaging.codec import Pixels
-from segtool.model import precision
-from segtool.model.precision import choose_precision, cpu_has_bfloat16
-from segtool.model.predictor import load_predictor, predict_function
+from segtool.model.precision import choose_precision
+from segtool.model.predictor import predict_function
 from segtool.model.unet import Architecture, build_unet, with_head
 from segtool.model.weights import save_weights
 
@@ -141,7 +143,7 @@ def test_bfloat16_moves_probabilities_by_little(tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", image)
     script = (
         "import json, sys; from pathlib import Path; import numpy as np\n"
-        "from segtool.model.predictor import load_predictor\n"
+        "from segtool.engine.predictor import load_predictor\n"
         "predictor = load_predictor(Path(sys.argv[1]), precision='bfloat16')\n"
         "probability = predictor.predict(np.load(sys.argv[2]))\n"
         "print(json.dumps([predictor.precision, str(probability.dtype), probability.tolist()]))\n"
