@@ -462,10 +462,11 @@ def test_a_picture_without_a_mask_is_named_and_a_corrected_mask_is_painted_again
 def test_one_picture_goes_through_pipes(
     from_stdin: bool, to_stdout: bool, photos: Path, segtool: Run, tmp_path: Path
 ) -> None:
-    assert segtool("mask", photos / "00000.png", "reference.png", "-w", "shapes").returncode == 0
+    how = ["-w", "shapes", "--precision", "float32"]
+    assert segtool("mask", photos / "00000.png", "reference.png", *how).returncode == 0
     source, target = "-" if from_stdin else "photos/00000.png", "-" if to_stdout else "mask.png"
     stdin = (photos / "00000.png").read_bytes() if from_stdin else b""
-    code, out, err = piped("mask", source, target, "-w", "shapes", stdin=stdin)
+    code, out, err = piped("mask", source, target, *how, stdin=stdin)
     assert code == 0, err
     assert (out if to_stdout else Path("mask.png").read_bytes()) == Path("reference.png").read_bytes()
     assert b"1 mask written" in err

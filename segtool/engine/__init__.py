@@ -1,11 +1,12 @@
 """Runs networks with TensorFlow or JAX, without Keras. It is TensorFlow unless KERAS_BACKEND says otherwise."""
 
 import ctypes
+import gc
 import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,23 +24,32 @@ def backend() -> str:
 def import_backend(*, alone: bool = False) -> None:
     """Imports the backend, which for TensorFlow takes seconds.
 
-    `alone` says that the process is segtool's own: then TensorFlow comes without Keras, which it would import for the
-    sake of `tf.keras`, and with it scikit-learn and Matplotlib where there are any. That is 40 % of the CPU time of
-    `import tensorflow` (2.0 of 4.6 s on two cores of an AMD EPYC, 0.9 without those two packages). Keras can be
-    imported afterwards, and is where a network asks for it; `tensorflow.keras` can not, which is why not all may.
+    `alone` says that the process is segtool's own, where more can be left out. Keras, which TensorFlow imports for the
+    sake of `tf.keras`, and which imports scikit-learn and Matplotlib where there are any: 1.2 to 2 s of CPU time on two
+    cores of an AMD EPYC. It can be imported afterwards; `tensorflow.keras` cannot. And Python's search for garbage, of
+    which a module is none: 0.4 s of what is left of the import, and 0.6 s at the end of the process.
     """
     wanted = backend()
     if wanted in sys.modules or wanted not in ("tensorflow", "jax"):
         return
-    hidden = alone and wanted == "tensorflow" and "keras" not in sys.modules
-    with silent_stderr():
+    with silent_stderr(), _nothing_else() if alone else nullcontext():
+        importlib.import_module(wanted)
+
+
+@contextmanager
+def _nothing_else() -> Iterator[None]:
+    hidden, collecting = "keras" not in sys.modules and backend() == "tensorflow", gc.isenabled()
+    if hidden:
+        sys.modules["keras"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
         if hidden:
-            sys.modules["keras"] = None  # type: ignore[assignment]  # Python's way to say that there is none
-        try:
-            importlib.import_module(wanted)
-        finally:
-            if hidden:
-                del sys.modules["keras"]
+            del sys.modules["keras"]
 
 
 @contextmanager

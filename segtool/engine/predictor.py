@@ -42,7 +42,7 @@ def load_predictor(
     else:
         predict, chosen = _with_keras(path, precision, chosen, where)
     return Predictor(
-        telling_memory(predict), card, chosen, where, batch_size=_batch_size(steps, card, chosen, where),
+        telling_memory(predict), card, chosen, where, batch_size=batch_size(steps, card, chosen, where),
         in_flight=1 if where == "cpu" else 2,
     )  # fmt: skip
 
@@ -99,7 +99,7 @@ def _with_keras(path: Path, asked: str, precision: Precision, device: str) -> tu
     return predict_function(model, precision), precision
 
 
-def _batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, device: str) -> int:
+def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, device: str) -> int:
     """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
     free = None if device == "cpu" else free_memory(device)
     if free is None or not steps:
