@@ -30,7 +30,7 @@ HELD = (0, 50, 100, 150)  # what the masks trained on held
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets runs use the quick network, which saves the seconds that loading weights takes."""
-    monkeypatch.setitem(sys.modules, "segtool.model.predictor", network(0.0))
+    monkeypatch.setitem(sys.modules, "segtool.engine.predictor", network(0.0))
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_options_that_contradict_each_other_are_a_sentence_and_leave_no_trace(
     options: list[str], sentence: str, photos: Path, four: Path, segtool: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "--device" in options:
-        monkeypatch.delitem(sys.modules, "segtool.model.predictor")
+        monkeypatch.delitem(sys.modules, "segtool.engine.predictor")
     done = segtool("mask", photos, "out", "-w", four, *options)
     assert (done.returncode, done.stdout) == (2, "")
     (told,) = done.stderr.splitlines()
@@ -462,11 +462,10 @@ def test_a_picture_without_a_mask_is_named_and_a_corrected_mask_is_painted_again
 def test_one_picture_goes_through_pipes(
     from_stdin: bool, to_stdout: bool, photos: Path, segtool: Run, tmp_path: Path
 ) -> None:
-    how = ["-w", "shapes", "--precision", "float32"]
-    assert segtool("mask", photos / "00000.png", "reference.png", *how).returncode == 0
+    assert segtool("mask", photos / "00000.png", "reference.png", "-w", "shapes").returncode == 0
     source, target = "-" if from_stdin else "photos/00000.png", "-" if to_stdout else "mask.png"
     stdin = (photos / "00000.png").read_bytes() if from_stdin else b""
-    code, out, err = piped("mask", source, target, *how, stdin=stdin)
+    code, out, err = piped("mask", source, target, "-w", "shapes", stdin=stdin)
     assert code == 0, err
     assert (out if to_stdout else Path("mask.png").read_bytes()) == Path("reference.png").read_bytes()
     assert b"1 mask written" in err
