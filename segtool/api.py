@@ -15,14 +15,17 @@ from segtool.card import DEFAULT_WEIGHTS, Card, ClassInfo, find_weights
 from segtool.data.classes import named_classes
 from segtool.engine.predictor import load_predictor
 from segtool.errors import ImageError
-from segtool.imaging.codec import Pixels, read_image
-from segtool.imaging.geometry import Probability, network_shape, to_mask, to_network
+from segtool.imaging.codec import Pixels, Size, read_image, read_resized
+from segtool.imaging.geometry import Probability, to_mask
 from segtool.imaging.paint import legend_entries, paint, paint_colors
+from segtool.imaging.scaling import resize_image
 from segtool.options import Engine, Paint
-from segtool.pipeline import Predicted, Predictor, halving, predicted
+from segtool.pipeline import Predicted, Predictor, halving, predicted, shape_of
 from segtool.streaming import FailureLog, ordered_map
 
-Image = Pixels | str | Path  # (H, W, 3) uint8 RGB, or a file
+# (H, W, 3) uint8 RGB, or a file. Of a large JPEG the two differ a little: as in the commands, the file is decoded no
+# larger than the network needs, and an array is there whole.
+Image = Pixels | str | Path
 MASKS_AHEAD = 8
 
 
@@ -43,15 +46,12 @@ class Model:
 
         Raises ImageError when `image` is no picture.
         """
-        pixels = _pixels(image)
-        height, width = pixels.shape[:2]
-        shape = network_shape(height, width, network_size=self.card.network_size, stride=self.card.stride)
-        return np.asarray(self.predictor.predict(to_network(pixels, shape)[None])[0], np.float32)
+        return self._predicted(image)[0]
 
     def mask(self, image: Image) -> Pixels:
         """Returns the class ids `(H, W)` uint8 at the image's own size. Raises ImageError when it is no picture."""
-        pixels = _pixels(image)
-        return self._ids(self.probability(pixels), pixels.shape[0], pixels.shape[1])
+        probability, size = self._predicted(image)
+        return self._ids(probability, *size)
 
     def masks(
         self, paths: Iterable[str | Path], *, failures: list[tuple[str, str]] | None = None
@@ -67,10 +67,19 @@ class Model:
         log = FailureLog(_raise_at_once if failures is None else lambda path, why: failures.append((str(path), why)))
         with ThreadPoolExecutor() as pool:
             stream = predicted(
-                map(Path, paths), read=read_image, card=self.card, load=lambda: self.predictor, executor=pool,
+                map(Path, paths), read=read_resized, card=self.card, load=lambda: self.predictor, executor=pool,
                 failures=log,
             )  # fmt: skip
             yield from ordered_map(finished, stream, pool, window=MASKS_AHEAD)
+
+    def _predicted(self, image: Image) -> tuple[Probability, Size]:
+        """Returns the probability and the image's own size."""
+        if isinstance(image, str | Path):
+            seen, size = read_resized(Path(image), shape_of(self.card))
+        else:
+            height, width = _pixels(image).shape[:2]
+            seen, size = resize_image(image, shape_of(self.card)(height, width)), (height, width)
+        return np.asarray(self.predictor.predict(seen[None])[0], np.float32), size
 
     def _ids(self, probability: Probability, height: int, width: int) -> Pixels:
         ids = np.array([c.id for c in self.card.classes], np.uint8)

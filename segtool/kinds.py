@@ -15,6 +15,8 @@ from segtool.errors import UsageError
 from segtool.options import STYLES, VALUES, MaskOptions, OverlayOptions, Paint, WriteOptions
 
 MASK, OVERLAY, CUTOUT, PROBABILITY = "mask", "overlay", "cutout", "probability"
+# Raised when the same weights come to see the same picture otherwise, so that no folder holds masks of either way.
+SIGHT = 2  # JPEGs decoded no larger than the network needs
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def wanted_of(options: WriteOptions) -> Wanted:
     weights = find_weights(options.predicting.weights)
     card = read_card(weights)
     tile = _tile_side(options.predicting.tile, card)
-    seen: dict[str, Any] = {"tile": tile, "tta": options.predicting.tta}
+    seen: dict[str, Any] = {"sight": SIGHT, "tile": tile, "tta": options.predicting.tta}
     shaped = {**seen, **asdict(options.cleaning)}
     if card.binary:
         shaped["threshold"] = card.cut(options.predicting.threshold)

@@ -15,7 +15,7 @@ from typing import Any
 
 from segtool.errors import ImageError, OutputError
 from segtool.files import make_folder, staged
-from segtool.imaging.codec import Pixels, read_image
+from segtool.imaging.codec import Notice, Pixels, Size, SizeOf, read_image, read_resized
 from segtool.imaging.geometry import Rows
 from segtool.imaging.strips import strip_reader
 from segtool.kinds import wanted_of
@@ -99,14 +99,23 @@ class _Run:
         self.show.line(line)
 
     def whole(self, job: Job) -> Pixels:
+        source, notice = self._source(job)
+        return read_image(source, max_pixels=self.options.sources.max_pixels, notice=notice)
+
+    def resized(self, job: Job, size_of: SizeOf) -> tuple[Pixels, Size]:
+        source, notice = self._source(job)
+        return read_resized(source, size_of, max_pixels=self.options.sources.max_pixels, notice=notice)
+
+    def _source(self, job: Job) -> tuple[Path | bytes, Notice | None]:
+        """Returns what a picture is read from, and who is told of its frames."""
         if job.path == STDIN:
-            return read_image(_stdin(), max_pixels=self.options.sources.max_pixels)
+            return _stdin(), None
         self._stamp(job)
         tell = None if job.real in self.decoded else self.show.notice  # an overlay decodes its picture twice
         self.decoded.add(job.real)
-        return read_image(Path(job.path), max_pixels=self.options.sources.max_pixels, notice=tell)
+        return Path(job.path), tell
 
-    def by_rows(self, job: Job) -> tuple[tuple[int, int], Rows]:
+    def by_rows(self, job: Job) -> tuple[Size, Rows]:
         if job.path != STDIN:
             self._stamp(job)
             found = strip_reader(Path(job.path))
@@ -185,7 +194,7 @@ def _stream(run: _Run, segmenter: Segmenter, renders: Mapping[str, Render]) -> i
         run.show.progress(run.plan.wanted.kinds[0].name, len(run.plan.jobs), "picture") as bar,
     ):
         jobs = takewhile(goes_on, interrupt.until(run.plan.jobs))
-        masks = segmenter.stream(jobs, Reading(run.whole, run.by_rows), pool, run.failures)
+        masks = segmenter.stream(jobs, Reading(run.whole, run.resized, run.by_rows), pool, run.failures)
         safe = caught(finish, run.failures, name=lambda item: item.job)
         for finished in ordered_map(safe, masks, pool, window=segmenter.ahead):
             run.done += bool(finished)

@@ -6,6 +6,7 @@ It is handed `predict`; it never imports a model.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from segtool.card import Card
 from segtool.errors import DeviceMemoryError
-from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import Probability, network_shape, to_network
+from segtool.imaging.codec import Pixels, Size, SizeOf
+from segtool.imaging.geometry import Probability, network_shape
 from segtool.streaming import FailureLog, caught, grouped, ordered_map
 
 Predict = Callable[[Pixels], Probability]  # (B, h, w, 3) uint8 -> (B, h, w, C) float32 in [0, 1]
@@ -22,7 +23,7 @@ WINDOW = 16  # pictures decoded ahead of the network; beside them at most a batc
 
 T = TypeVar("T")
 Tell = Callable[[str], object]
-Prepared = list[tuple[T, tuple[int, int], Pixels]]  # a batch: source, own height and width, network input
+Prepared = list[tuple[T, Pixels, Size]]  # a batch: source, network input, own height and width
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,29 @@ class Predicted(Generic[T]):
     """One picture through the network: its source, its own height and width, and `(h, w, C)` probability."""
 
     source: T
-    size: tuple[int, int]
+    size: Size
     probability: Probability
 
 
+def shape_of(card: Card) -> SizeOf:
+    """Returns what gives `(h, w)` as the network sees a picture of a height and width."""
+    return partial(network_shape, network_size=card.network_size, stride=card.stride)
+
+
 def predicted(
-    sources: Iterable[T], *, read: Callable[[T], Pixels], card: Card, load: Callable[[], Predictor], executor: Executor,
-    failures: FailureLog, name: Callable[[T], object] = str,
+    sources: Iterable[T], *, read: Callable[[T, SizeOf], tuple[Pixels, Size]], card: Card,
+    load: Callable[[], Predictor], executor: Executor, failures: FailureLog, name: Callable[[T], object] = str,
 ) -> Iterator[Predicted[T]]:  # fmt: skip
-    """Yields each source that `read` can decode with its probability, batched by network shape.
+    """Yields each source that `read`, as `read_resized`, can decode with its probability, batched by network shape.
 
     The network, whose `card` is known before, is asked for by `load` once pictures are being decoded. Sources that fail
     are noted in `failures` under `name(source)`. Only the network's input is held, never the full picture, so memory
     depends on neither the number of pictures nor, while they wait, their size.
     """
+    shape = shape_of(card)
 
-    def prepare(source: T) -> tuple[T, tuple[int, int], Pixels]:
-        image = read(source)
-        height, width = image.shape[:2]
-        shape = network_shape(height, width, network_size=card.network_size, stride=card.stride)
-        return source, (height, width), to_network(image, shape)
+    def prepare(source: T) -> tuple[T, Pixels, Size]:
+        return source, *read(source, shape)
 
     decoded = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
     ready = (item for item in decoded if item)
@@ -75,12 +79,12 @@ def predicted(
     predictor = load()
 
     def run(batch: Prepared[T]) -> tuple[Prepared[T], Probability]:
-        return batch, predictor.predict(np.stack([image for _, _, image in batch]))
+        return batch, predictor.predict(np.stack([image for _, image, _ in batch]))
 
-    batches = grouped(chain(first, ready), key=lambda item: item[2].shape, size=predictor.batch_size)
+    batches = grouped(chain(first, ready), key=lambda item: item[1].shape, size=predictor.batch_size)
     with ThreadPoolExecutor(predictor.in_flight) as calls:
         for batch, probabilities in ordered_map(run, batches, calls, window=predictor.in_flight):
-            for (source, size, _), probability in zip(batch, probabilities, strict=True):
+            for (source, _, size), probability in zip(batch, probabilities, strict=True):
                 yield Predicted(source, size, probability)
 
 

@@ -12,7 +12,7 @@ from functools import cache, partial
 import numpy as np
 
 from segtool.card import Card, ClassInfo
-from segtool.imaging.codec import Pixels
+from segtool.imaging.codec import Pixels, Size, SizeOf
 from segtool.imaging.geometry import Probability, Rows, confidence, flipped, to_mask, to_soft
 from segtool.imaging.regions import clean, next_best_in, next_best_of
 from segtool.imaging.tiles import TiledMask, tiled_mask
@@ -47,10 +47,13 @@ class Mask:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a job's picture is read: `whole`, or its size and what hands out its rows, where a whole one may not fit."""
+    """How a job's picture is read: `whole`, `resized` and its own size, or that and what hands out its rows, where a
+    whole one may not fit.
+    """
 
     whole: Read
-    by_rows: Callable[[Job], tuple[tuple[int, int], Rows]]
+    resized: Callable[[Job, SizeOf], tuple[Pixels, Size]]
+    by_rows: Callable[[Job], tuple[Size, Rows]]
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _whole(
     jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog,
 ) -> Iterator[Segmented]:  # fmt: skip
     items = predicted(
-        jobs, read=reading.whole, card=card, load=load, executor=executor, failures=failures, name=_itself
+        jobs, read=reading.resized, card=card, load=load, executor=executor, failures=failures, name=_itself
     )
     threshold = card.cut(options.predicting.threshold)
     for item in items:

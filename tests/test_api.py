@@ -1,5 +1,6 @@
 """segtool from Python: on arrays and files, the masks that the commands write."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,43 @@ def test_a_mask_is_class_ids_at_the_pictures_size_and_what_the_command_writes(
         mask = model.mask(path)
         assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1}
         assert np.array_equal(mask, np.asarray(Image.open(tmp_path / path.name)))
+
+
+@pytest.fixture(scope="module")
+def large(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of JPEGs that are decoded small for these weights, every other one turned. Not to be changed."""
+    data = tmp_path_factory.mktemp("large") / "data"
+    for kind, suffix, enlarging in (
+        ("images", "jpg", Image.Resampling.BICUBIC),
+        ("masks", "png", Image.Resampling.NEAREST),
+    ):
+        (data / "val" / kind).mkdir(parents=True)
+        for number, path in enumerate(sorted((shapes / "val" / kind).iterdir())):
+            exif = Image.Exif()
+            exif[0x0112] = (1, 6)[number % 2]
+            stored = Image.open(path).resize((901, 903), enlarging)
+            stored.save(data / "val" / kind / f"{path.stem}.{suffix}", exif=exif)
+    return data
+
+
+def test_command_api_and_scores_see_the_same_of_a_picture_that_is_decoded_small(
+    model: Any, large: Path, segtool: Run, tmp_path: Path
+) -> None:
+    pictures = sorted((large / "val/images").iterdir())
+    assert segtool("mask", large / "val/images", tmp_path, "-w", "shapes", "--values", "id").returncode == 0
+    together = dict(model.masks(pictures))
+    for path in pictures:
+        written = np.asarray(Image.open(tmp_path / f"{path.stem}.png"))
+        assert np.array_equal(model.mask(path), written) and np.array_equal(together[path], written)
+        pixels = read_image(path)
+        assert not np.array_equal(model.probability(path), model.probability(pixels))  # an array is whole
+        assert np.mean(model.mask(pixels) != written) < 0.01
+    of_weights, of_masks = (
+        json.loads(segtool("evaluate", large, *arguments, "--json", "-q").stdout)
+        for arguments in (("-w", "shapes"), ("--predictions", tmp_path))
+    )
+    assert of_weights["confusion"] == of_masks["confusion"]
+    assert [image["counts"] for image in of_weights["images"]] == [image["counts"] for image in of_masks["images"]]
 
 
 def test_a_path_as_text_a_path_and_pixels_give_the_same(model: Any, picture: Path) -> None:

@@ -2,14 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segtool.data.layout import Pair, find_dataset
 from segtool.data.truth import inspect_masks
 from segtool.errors import ImageError
+from segtool.imaging.codec import read_image, read_resized
+from segtool.imaging.geometry import network_shape
+from segtool.imaging.scaling import resize_image
 from segtool.model.batches import (
     HEADROOM,
     SampleStore,
@@ -167,6 +172,23 @@ def test_training_samples_are_never_enlarged(shapes: Path) -> None:
     coding = inspect_masks([p.mask for p in pairs], root=shapes)
     read = training_reader(dict.fromkeys(pairs, coding), network_size=512)
     assert [max(read(p)[0].shape[:2]) for p in pairs] == [64, 64]
+
+
+def test_large_jpegs_are_seen_in_validation_as_they_will_be_and_in_training_decoded_small(tmp_path: Path) -> None:
+    x, y = np.meshgrid(np.linspace(0, 250, 1603), np.linspace(0, 250, 1202))
+    pixels = np.stack([x, y, x], axis=-1).astype(np.uint8)
+    large = Pair("a", tmp_path / "a.jpg", tmp_path / "a.png")
+    Image.fromarray(pixels).save(large.image, quality=95)
+    Image.fromarray(((x > 125) * 255).astype(np.uint8)).save(large.mask)
+    coding = {large: inspect_masks([large.mask], root=tmp_path)}
+    image, mask = validation_reader(coding, network_size=64, stride=16)(large)
+    seen, _ = read_resized(large.image, partial(network_shape, network_size=64, stride=16))
+    assert np.array_equal(image, seen) and not np.array_equal(image, resize_image(read_image(large.image), (48, 64)))
+    assert np.array_equal(mask[20] == 1, image[20, :, 0] > 125)
+    image, mask = training_reader(coding, network_size=64)(large)
+    whole = resize_image(read_image(large.image), (60, 80)).astype(int)
+    assert not np.array_equal(image, whole) and np.abs(image - whole).max() <= 3
+    assert np.array_equal(mask[20] == 1, image[20, :, 0] > 125)
 
 
 def test_validation_samples_have_the_shape_the_network_will_see(shapes: Path) -> None:

@@ -15,7 +15,17 @@ from icc_profiles import ADOBE_TO_XYZ, gamma_curve, ink_profile, rgb_profile
 from PIL import Image
 
 from segtool.errors import ImageError
-from segtool.imaging.codec import Pixels, encode_jpeg, encode_palette_png, encode_png, open_upright, read_image
+from segtool.imaging.codec import (
+    HEADROOM,
+    Pixels,
+    encode_jpeg,
+    encode_palette_png,
+    encode_png,
+    open_upright,
+    read_image,
+    read_resized,
+)
+from segtool.imaging.scaling import resize_image
 
 WHITE = (255, 255, 255)
 # Blocks large and smooth enough for JPEG, each of its own grey, in two unlike sides.
@@ -293,24 +303,124 @@ def test_a_picture_takes_the_memory_of_pillow_and_of_the_result_and_no_more(
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "large").write_bytes(encoded(Image.new(mode, (4000, 2500)), kind, exif=exif))
+    pillow = {"L": 1, "RGB": 4, "RGBA": 4}[mode]
+    # Pillow itself turns a TIFF, which holds it twice.
+    assert bytes_a_pixel(tmp_path / "large", "read_image(path)", 10e6) <= 3 + pillow * (1 + (kind == "TIFF")) + 0.7
+
+
+def bytes_a_pixel(path: Path, call: str, pixels: float) -> float:
+    """Returns the peak of memory during `call`, which reads a picture of so many `pixels`."""
     script = (
         "import sys, re, pathlib\n"
-        "from segtool.imaging.codec import read_image\n"
+        "from segtool.imaging.codec import read_image, read_resized\n"
         "def kib(name):\n"
         "    return int(re.search(name + r':\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])\n"
         "path = pathlib.Path(sys.argv[1])\n"
-        "read_image(path, max_pixels=10**9)[:] = 0\n"  # everything is imported now, and the allocators are warm
+        f"{call}\n"  # everything is imported now, and the allocators are warm
         "before = kib('VmRSS')\n"
         "pathlib.Path('/proc/self/clear_refs').write_text('5')\n"
-        "pixels = read_image(path)\n"
-        "print((kib('VmHWM') - before) * 1024 / (pixels.size / 3))\n"
+        f"kept = {call}\n"
+        "print((kib('VmHWM') - before) * 1024)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "large"], capture_output=True, text=True, check=True
-    )
-    pillow = {"L": 1, "RGB": 4, "RGBA": 4}[mode]
-    # Pillow itself turns a TIFF, which holds it twice.
-    assert float(done.stdout) <= 3 + pillow * (2 if kind == "TIFF" else 1) + 0.7
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    return float(done.stdout) / pixels
+
+
+def slopes(width: int, height: int) -> Image.Image:
+    """Returns a picture whose red rises to the right and whose green rises downwards: where a pixel is, can be seen."""
+    x, y = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
+    return Image.fromarray(np.stack([x, y, np.full_like(x, 90)], axis=-1).round().astype(np.uint8))
+
+
+def decoded_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Returns a list that fills with the sizes of what is resized."""
+    sizes: list[tuple[int, ...]] = []
+
+    def noting(image: Pixels, size: tuple[int, int], **options: Any) -> Pixels:
+        sizes.append(image.shape[:2])
+        return resize_image(image, size, **options)
+
+    monkeypatch.setattr("segtool.imaging.codec.resize_image", noting)
+    return sizes
+
+
+# Sides of every remainder: the last of the pixels decoded lies partly beyond the picture.
+@pytest.mark.parametrize("size", [(800, 600), (801, 607), (799, 601), (803, 605), (601, 809)])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_jpeg_decoded_small_is_the_whole_one_resized(size: tuple[int, int], orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(slopes(*size), "JPEG", exif=exif, quality=95)
+    whole = read_image(data)
+    for wanted in ((24, 32), (32, 24), (50, 66), (80, 97)):
+        pixels, own = read_resized(data, lambda height, width, wanted=wanted: wanted)  # type: ignore[misc]
+        assert own == whole.shape[:2]
+        assert pixels.shape == (*wanted, 3) and pixels.dtype == np.uint8 and pixels.flags.c_contiguous
+        off = np.abs(pixels.astype(int) - resize_image(whole, wanted))
+        assert off.max() <= 2 and off.mean() < 0.6  # a stretch by the part beyond would be 2.5 and more at the end
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGB", "JPEG", {"progressive": True}),
+        ("RGB", "JPEG", {"subsampling": 0}),
+        ("RGB", "JPEG", {"subsampling": 1, "restart_marker_rows": 1}),
+        ("RGB", "JPEG", {"icc_profile": rgb_profile(ADOBE_TO_XYZ, gamma_curve(2.2))}),
+        ("L", "JPEG", {}),
+        ("CMYK", "JPEG", {}),
+        ("CMYK", "JPEG", {"icc_profile": ink_profile(lambda c, m, y, k: (50, c, m))}),
+        ("RGB", "MPO", {"save_all": True, "append_images": [Image.new("RGB", (9, 9))]}),
+    ],
+)
+def test_jpegs_of_every_kind_are_decoded_small_in_their_colours(
+    mode: str, kind: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(slopes(403, 302).convert(mode), kind, quality=95, **options)
+    whole = resize_image(read_image(data), (24, 32))
+    sizes = decoded_sizes(monkeypatch)
+    pixels, own = read_resized(data, lambda height, width: (24, 32))
+    assert (own, sizes) == ((302, 403), [(76, 101)])
+    off = np.abs(pixels.astype(int) - whole)
+    assert off.max() <= 4 and off.mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "scale"),
+    [
+        ((800, 600), (600 // (8 * HEADROOM), 800 // (8 * HEADROOM)), 8),
+        ((800, 600), (600 // (4 * HEADROOM), 800 // (4 * HEADROOM)), 4),
+        ((800, 600), (600 // (4 * HEADROOM) + 1, 4), 2),
+        ((800, 600), (4, 800 // (4 * HEADROOM) + 1), 2),
+        ((800, 600), (600 // HEADROOM, 800 // HEADROOM), 1),
+        ((800, 600), (1200, 900), 1),
+        ((800, 3), (1, 50), 1),
+        ((1, 1), (1, 1), 1),
+    ],
+)
+def test_a_jpeg_is_decoded_as_small_as_leaves_some_pixels_for_each_one_wanted(
+    size: tuple[int, int], wanted: tuple[int, int], scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = decoded_sizes(monkeypatch)
+    data = encoded(slopes(*size), "JPEG")
+    pixels, _ = read_resized(data, lambda height, width: wanted)
+    assert sizes == [(-(-size[1] // scale), -(-size[0] // scale))]
+    if scale == 1:
+        assert np.array_equal(pixels, resize_image(read_image(data), wanted))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM", "TGA"])
+def test_what_is_no_jpeg_is_resized_from_the_whole(kind: str) -> None:
+    data = encoded(slopes(200, 150), kind)
+    pixels, own = read_resized(data, lambda height, width: (height // 10, width // 8))
+    assert own == (150, 200)
+    assert np.array_equal(pixels, resize_image(read_image(data), (15, 25)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from Linux")
+def test_a_jpeg_decoded_small_takes_a_small_part_of_its_memory(tmp_path: Path) -> None:
+    Image.new("RGB", (4000, 3000)).save(tmp_path / "large.jpg")
+    assert bytes_a_pixel(tmp_path / "large.jpg", "read_resized(path, lambda height, width: (192, 256))", 12e6) < 1
 
 
 def noise(*shape: int) -> Pixels:

@@ -29,7 +29,7 @@ from quick_network import network
 from segtool import outputs as segtool_outputs
 from segtool.errors import OutputError
 from segtool.files import staged
-from segtool.imaging.codec import Pixels, read_image
+from segtool.imaging.codec import Pixels, Size, SizeOf, read_image, read_resized
 from segtool.imaging.geometry import Probability
 from segtool.pipeline import Predict, Predictor
 from segtool.record import RecordWriter, clear_leftovers, read_records
@@ -424,9 +424,9 @@ def masks(quick: None, photos: Path, segtool: Run, tmp_path: Path) -> dict[str, 
     ("module", "function", "error", "sentence"),
     [
         ("rendering", "encode_png", RuntimeError("index out of reach"), "met a bug in segtool (RuntimeError: index"),
-        ("outputs", "read_image", ValueError("what?"), "met a bug in segtool (ValueError: what?)"),
-        ("outputs", "read_image", MemoryError(), "needs more memory than there is"),
-        ("outputs", "read_image", RecursionError(), "met a bug in segtool"),
+        ("outputs", "read_resized", ValueError("what?"), "met a bug in segtool (ValueError: what?)"),
+        ("outputs", "read_resized", MemoryError(), "needs more memory than there is"),
+        ("outputs", "read_resized", RecursionError(), "met a bug in segtool"),
         ("segmentation", "to_mask", MemoryError(), "needs more memory than there is"),
         ("segmentation", "confidence", SystemError(), "met a bug in segtool"),
     ],
@@ -517,20 +517,21 @@ def test_one_picture_that_does_not_fit_the_device_ends_the_run_with_a_sentence(
 def test_a_picture_that_changes_while_it_is_worked_on_is_made_again_by_the_next_run(
     quick: None, photos: Path, segtool: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed, read = photos / "00003.png", read_image
+    changed, read = photos / "00003.png", read_resized
     seen: list[Path] = []
 
-    def reading(path: Path, **options: Any) -> Pixels:
-        pixels = read(path, **options)
+    def reading(path: Path, size_of: SizeOf, **options: Any) -> tuple[Pixels, Size]:
+        found = read(path, size_of, **options)
         if path == changed and not seen:
             seen.append(path)
+            pixels = read_image(changed)
             changed.unlink()  # a link: where it leads to must stay as it is
             Image.fromarray(np.ascontiguousarray(pixels[::-1])).save(changed)
-        return pixels
+        return found
 
     arguments = ["mask", photos, tmp_path / "out", "--overlays", tmp_path / "overlays", "-w", "shapes"]
     with monkeypatch.context() as patched:
-        patched.setattr(segtool_outputs, "read_image", reading)
+        patched.setattr(segtool_outputs, "read_resized", reading)
         segtool(*arguments)
     assert segtool(*arguments).returncode == 0
     assert segtool("mask", photos, tmp_path / "reference", "-w", "shapes").returncode == 0

@@ -15,9 +15,9 @@ from segtool.imaging.geometry import (
     runner_up,
     sampler,
     to_mask,
-    to_network,
     to_soft,
 )  # fmt: skip
+from segtool.imaging.scaling import resize_image
 
 SIZES = [(300, 400), (400, 300), (512, 512), (3000, 4000), (16, 9), (1, 1), (1, 1000), (4000, 17), (333, 500)]
 
@@ -65,24 +65,24 @@ def test_network_shape_keeps_rows_and_columns_apart() -> None:
 
 def test_a_picture_of_the_network_shape_is_left_as_it_is() -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
-    assert np.array_equal(to_network(image, (32, 48)), image)
+    assert np.array_equal(resize_image(image, (32, 48)), image)
 
 
 def test_shrinking_averages_areas() -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
     means = image.reshape(8, 4, 12, 4, 3).mean(axis=(1, 3))
-    assert np.abs(to_network(image, (8, 12)) - means).max() <= 0.51
+    assert np.abs(resize_image(image, (8, 12)) - means).max() <= 0.51
 
 
 def test_enlarging_is_linear() -> None:
     image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
     expected = np.stack([bilinear(image[..., c].astype(np.float64), 16, 32) for c in range(3)], axis=-1)
-    assert np.abs(to_network(image, (16, 32)) - expected).max() <= 1
+    assert np.abs(resize_image(image, (16, 32)) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16), (16, 16)])
 def test_any_picture_is_stretched_to_the_shape_asked_for(shape: tuple[int, int]) -> None:
-    image = to_network(np.zeros((1, 40, 3), np.uint8), shape)
+    image = resize_image(np.zeros((1, 40, 3), np.uint8), shape)
     assert image.shape == (*shape, 3)
     assert image.dtype == np.uint8
 

@@ -22,7 +22,7 @@ READER = """
 import gc, json, pathlib, re, sys, time
 import numpy as np
 from segtool.errors import ImageError
-from segtool.imaging.codec import read_image
+from segtool.imaging.codec import read_image, read_resized
 
 def kib(name):
     status = pathlib.Path("/proc/self/status")
@@ -35,22 +35,31 @@ def read(path):
         return str(error)
     return [list(pixels.shape), str(pixels.dtype), pixels.flags.c_contiguous]
 
+def read_small(path):
+    try:
+        pixels, size = read_resized(path, lambda height, width: (1, 1), notice=lambda text: None)
+    except ImageError as error:
+        return str(error)
+    return [[*size, 3], str(pixels.dtype), pixels.flags.c_contiguous]
+
 paths = sorted(pathlib.Path(sys.argv[1]).iterdir())
-outcomes = {}
+outcomes, small = {}, {}
 for path in paths:
     before, start = kib("VmRSS"), time.process_time()
     if before:
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     outcome = read(path)
     outcomes[path.name] = [outcome, time.process_time() - start, kib("VmHWM") - before]
+    small[path.name] = read_small(path)
 bad = [path for path in paths if isinstance(outcomes[path.name][0], str)]
 held = []
 for _ in range(int(sys.argv[2])):
     for path in bad:
         read(path)
+        read_small(path)
     gc.collect()
     held.append(kib("VmRSS"))
-json.dump({"outcomes": outcomes, "held": held}, sys.stdout)
+json.dump({"outcomes": outcomes, "small": small, "held": held}, sys.stdout)
 """
 
 
@@ -107,6 +116,13 @@ def test_every_file_gives_pixels_or_a_sentence_that_names_it(folder: Path, readi
             assert min(shape) > 0, name
             assert dtype == "uint8", name
             assert contiguous, name
+
+
+def test_every_file_is_the_same_picture_or_the_same_error_when_it_is_decoded_small(
+    reader: subprocess.CompletedProcess[str], readings: dict[str, Reading]
+) -> None:
+    small = json.loads(reader.stdout)["small"]
+    assert small == {name: reading.outcome for name, reading in readings.items()}
 
 
 def test_no_file_takes_long(readings: dict[str, Reading]) -> None:

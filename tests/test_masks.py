@@ -362,14 +362,19 @@ def pair_of(root: Path, image: tuple[int, int], mask: tuple[int, int]) -> Pair:
     return Pair("image", root / "image.png", root / "mask.png")
 
 
+def as_it_is(height: int, width: int) -> tuple[int, int]:
+    return height, width
+
+
 @pytest.mark.parametrize(
     ("image", "mask"), [((40, 30), (40, 30)), ((40, 30), (80, 60)), ((400, 300), (100, 75)), ((400, 300), (401, 298))]
 )
-def test_a_mask_of_the_same_aspect_is_read_at_its_own_size(
+def test_image_and_mask_of_the_same_aspect_are_read_in_the_size_asked_for(
     tmp_path: Path, image: tuple[int, int], mask: tuple[int, int]
 ) -> None:
-    pixels, indices = read_pair(pair_of(tmp_path, image, mask), BINARY)
-    assert (pixels.shape, indices.shape) == ((image[1], image[0], 3), (mask[1], mask[0]))
+    pixels, indices = read_pair(pair_of(tmp_path, image, mask), BINARY, lambda height, width: (height // 3, width // 2))
+    size = (image[1] // 3, image[0] // 2)
+    assert (pixels.shape, indices.shape) == ((*size, 3), size)
     assert (indices == 1).all()
 
 
@@ -379,7 +384,7 @@ def test_a_mask_of_another_aspect_is_an_error_that_names_both_sizes(
 ) -> None:
     sizes = re.escape(f"{mask[0]}×{mask[1]} but its image is {image[0]}×{image[1]}")
     with pytest.raises(DataError, match=sizes):
-        read_pair(pair_of(tmp_path, image, mask), BINARY)
+        read_pair(pair_of(tmp_path, image, mask), BINARY, as_it_is)
 
 
 def test_image_and_mask_are_both_turned_by_exif(tmp_path: Path) -> None:
@@ -389,7 +394,7 @@ def test_image_and_mask_are_both_turned_by_exif(tmp_path: Path) -> None:
     stored[:10] = 255
     for name in ("image.png", "mask.png"):
         Image.fromarray(stored).save(tmp_path / name, exif=exif)
-    image, mask = read_pair(Pair("p", tmp_path / "image.png", tmp_path / "mask.png"), BINARY)
+    image, mask = read_pair(Pair("p", tmp_path / "image.png", tmp_path / "mask.png"), BINARY, as_it_is)
     assert mask.shape == (30, 20)
     assert np.array_equal(image[..., 0] == 255, mask == 1)
 

@@ -95,7 +95,8 @@ def _record(record: RecordWriter, plan: Plan, job: Job, made: Stamp) -> None:
             "outputs": {kind.name: output},
             "size": source.size,
             "mtime_ns": source.mtime_ns,
-            "precision": "float32", "weights": plan.wanted.weights_hash,
+            "precision": "float32",
+            "weights": plan.wanted.weights_hash,
         }
     )
 
@@ -376,6 +377,13 @@ def test_another_threshold_makes_all_again(ask: Ask) -> None:
     pictures("in/a.jpg")
     write_outputs(make_plan(ask("in")))
     assert named(make_plan(replace(ask("in"), predicting=Predicting("tiny.keras", 0.7)))) == {"in/a.jpg": "out/a.png"}
+
+
+def test_another_way_of_seeing_pictures_makes_all_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures("in/a.png")
+    write_outputs(make_plan(ask("in")))
+    monkeypatch.setattr("segtool.kinds.SIGHT", 0)
+    assert list(named(make_plan(ask("in")))) == ["in/a.png"]
 
 
 def test_the_threshold_of_the_card_said_again_changes_nothing(ask: Ask) -> None:

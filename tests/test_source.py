@@ -13,7 +13,7 @@ from hostile_files import chunk, encoded, gif_frame, gradient, heic, png, resize
 from PIL import Image
 
 from segtool.errors import ImageError
-from segtool.imaging.codec import open_upright, read_image
+from segtool.imaging.codec import open_upright, read_image, read_resized
 from segtool.imaging.masks import read_raw_mask
 from segtool.imaging.source import MAX_FRAMES_COUNTED
 from segtool.options import MAX_PIXELS
@@ -57,6 +57,13 @@ def test_the_limit_is_the_given_one(tmp_path: Path) -> None:
     assert read_image(path, max_pixels=200).shape == (10, 20, 3)
     with pytest.raises(ImageError, match=r"a\.png is 20×10, which is 200 pixels: more than the limit of 199"):
         read_image(path, max_pixels=199)
+
+
+def test_the_limit_is_on_the_whole_picture_when_it_is_decoded_small() -> None:
+    data = encoded(Image.new("L", (200, 100)), "JPEG")
+    assert read_resized(data, lambda *size: (4, 4), max_pixels=20_000)[1] == (100, 200)
+    with pytest.raises(ImageError, match="stdin is 200×100, which is 20,000 pixels: more than the limit of 19,999"):
+        read_resized(data, lambda *size: (4, 4), max_pixels=19_999)
 
 
 def test_the_limit_that_is_not_given_is_that_of_the_options(tmp_path: Path) -> None:
@@ -104,7 +111,9 @@ def frames(kind: str, count: int) -> bytes:
 def test_of_several_frames_the_first_is_read_and_it_is_said_so(kind: str) -> None:
     said: list[str] = []
     pixels = read_image(frames(kind, 3), notice=said.append, name="moving")
-    assert said == ["moving has 3 frames: the first is used"]
+    small, _ = read_resized(frames(kind, 3), lambda *size: size, notice=said.append, name="moving")
+    assert said == ["moving has 3 frames: the first is used"] * 2
+    assert np.array_equal(small, pixels)
     assert np.abs(pixels.astype(int) - np.asarray(gradient("RGB"))).mean() < 8
 
 

@@ -25,9 +25,9 @@ from segtool.imaging.geometry import (
     network_shape,
     runner_up,
     to_mask,
-    to_network,
     to_soft,
 )  # fmt: skip
+from segtool.imaging.scaling import resize_image
 from segtool.imaging.tiles import Band, bands, picture_rows, tiled_mask
 from segtool.imaging.tiling import Tiling, tiling_of
 
@@ -112,7 +112,7 @@ def test_a_picture_no_larger_than_a_tile_is_seen_as_untiled_pictures_are(size: t
     tiling = tiled(size)
     assert tiling.whole
     assert tiling.shape == network_shape(*size, network_size=SIZE, stride=16)
-    probability = predict(to_network(image, tiling.shape)[None])[0]
+    probability = predict(resize_image(image, tiling.shape)[None])[0]
     made = tiled_mask(rows_of(image), tiling, threshold=0.5, predict=predict, batch_size=2)
     assert np.array_equal(made.indices, to_mask(probability, *size, threshold=0.5))
     assert made.confidence == pytest.approx(confidence(probability))
@@ -126,7 +126,7 @@ def test_rows_are_scaled_as_the_whole_picture_is_to_within_one_level(size: tuple
     scaled = network_rows(rows_of(image), size, tiling.shape)
     steps = [0, 1, 5, 64, 65, tiling.shape[0]] if tiling.shape[0] > 65 else [0, tiling.shape[0]]
     rows = np.concatenate([scaled(a, b) for a, b in itertools.pairwise(steps)])
-    off = rows.astype(int) - to_network(image, tiling.shape)
+    off = rows.astype(int) - resize_image(image, tiling.shape)
     assert np.abs(off).max() <= 1
     assert abs(off.mean()) < 0.2  # rounded, not cut
 
@@ -257,7 +257,7 @@ def test_with_real_weights_nearly_all_pixels_are_those_of_the_whole(network_size
         size = image.shape[0], image.shape[1]
         tiling = tiling_of(size, network_size=network_size, stride=16, tile=2 * network_size, overlap=0.25)
         assert not tiling.whole
-        whole = predictor.predict(to_network(image, tiling.shape)[None])[0]
+        whole = predictor.predict(resize_image(image, tiling.shape)[None])[0]
         made = tiled_mask(rows_of(image), tiling, threshold=0.5, predict=predictor.predict, batch_size=4)
         assert made.indices.mean() > 0.02
         assert (made.indices == to_mask(whole, *size, threshold=0.5)).mean() >= share

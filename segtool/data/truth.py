@@ -10,8 +10,8 @@ from segtool.card import IGNORE_ID
 from segtool.data.classes import MaskCoding, decide_coding
 from segtool.data.layout import Pair
 from segtool.errors import DataError, ImageError
-from segtool.imaging.codec import JPEG_SUFFIXES, Pixels, read_image
-from segtool.imaging.masks import read_raw_mask
+from segtool.imaging.codec import JPEG_SUFFIXES, Pixels, SizeOf, read_resized
+from segtool.imaging.masks import read_raw_mask, resize_mask
 
 ASPECT_TOLERANCE = 0.01
 
@@ -38,13 +38,14 @@ def read_mask(path: Path, coding: MaskCoding) -> Pixels:
     return indices
 
 
-def read_pair(pair: Pair, coding: MaskCoding) -> tuple[Pixels, Pixels]:
-    """Returns the image `(H, W, 3)` and the class indices of its mask at the mask's own size.
+def read_pair(pair: Pair, coding: MaskCoding, size_of: SizeOf) -> tuple[Pixels, Pixels]:
+    """Returns the image `(h, w, 3)` in the size that `size_of` gives for its own, and the class indices `(h, w)` of its
+    mask.
 
     Raises ImageError or DataError when one cannot be read, or when they differ in shape by more than scale.
     """
-    image = read_image(pair.image)
-    return image, read_truth(pair, coding, image.shape[:2])
+    image, size = read_resized(pair.image, size_of)
+    return image, resize_mask(read_truth(pair, coding, size), *image.shape[:2])
 
 
 def read_truth(pair: Pair, coding: MaskCoding, image_size: tuple[int, ...]) -> Pixels:

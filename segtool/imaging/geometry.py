@@ -27,19 +27,9 @@ def network_shape(height: int, width: int, *, network_size: int, stride: int) ->
     return side(height), side(width)
 
 
-def to_network(image: Pixels, shape: tuple[int, int]) -> Pixels:
-    """Returns `(H, W, 3)` uint8 stretched to `shape`: area filter down, linear up."""
-    height, width = image.shape[:2]
-    if (height, width) == shape:
-        return image
-    shrinks = shape[0] <= height and shape[1] <= width
-    filtering = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=filtering), np.uint8)
-
-
 def network_rows(rows: Rows, size: tuple[int, int], shape: tuple[int, int]) -> Rows:
-    """Returns the rows of what `to_network` makes of the whole picture of `size`, to within one level, never asking for
-    more than a strip of it: strip after strip as long as they are asked for from top to bottom.
+    """Returns the rows of what `resize_image` makes of the whole picture of `size`, to within one level, never asking
+    for more than a strip of it: strip after strip as long as they are asked for from top to bottom.
     """
     if size == shape:
         return rows

@@ -39,12 +39,14 @@ PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # Photoshop writes profiles and XMP be
 
 
 @contextmanager
-def decoded(source: Path | bytes, name: str, max_pixels: int | None) -> Iterator[Image.Image]:
-    """Yields the decoded first frame, as stored. Raises ImageError, for all that fails within the `with` too."""
+def opened(source: Path | bytes, name: str, max_pixels: int | None) -> Iterator[Image.Image]:
+    """Yields the first frame, as stored and yet to be loaded: no pixel is decoded, but its size is known and allowed.
+
+    Raises ImageError, for all that fails within the `with` too.
+    """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     try:
         with _stream(source, name) as file, _opened(file, name, limit) as image:
-            image.load()
             yield image
     except ImageError:
         raise

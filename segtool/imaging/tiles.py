@@ -18,9 +18,9 @@ from segtool.imaging.geometry import (
     network_rows,
     runner_up,
     to_mask,
-    to_network,
     to_soft,
 )  # fmt: skip
+from segtool.imaging.scaling import resize_image
 from segtool.imaging.tiling import Place, Tiling
 
 
@@ -57,7 +57,7 @@ def bands(rows: Rows, tiling: Tiling, *, predict: Callable[[Pixels], Probability
     """
     scaled = network_rows(rows, tiling.size, tiling.shape)
     if tiling.whole:
-        image = to_network(rows(0, tiling.size[0]), tiling.shape)
+        image = resize_image(rows(0, tiling.size[0]), tiling.shape)
         yield Band(0, predict(image[None])[0])
         return
     strip, top = scaled(0, tiling.tile[0]), 0

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 
@@ -18,9 +18,8 @@ from segtool.data.classes import MaskCoding
 from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_pair
 from segtool.imaging.augment import augment, paste
-from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import network_shape, to_network
-from segtool.imaging.masks import resize_mask
+from segtool.imaging.codec import Pixels, Size
+from segtool.imaging.geometry import network_shape
 from segtool.model.cache import DiskCache, Place, Sample
 from segtool.streaming import FailureLog, caught, ordered_map
 
@@ -57,13 +56,12 @@ class SampleStore:
 def training_reader(codings: Mapping[Pair, MaskCoding], *, network_size: int) -> Callable[[Pair], Sample]:
     """Returns a reader of pairs at their own aspect, shrunk to what zooming in can use."""
 
-    def read(pair: Pair) -> Sample:
-        image, mask = read_pair(pair, codings[pair])
-        height, width = image.shape[:2]
+    def size_of(height: int, width: int) -> Size:
         scale = min(1.0, HEADROOM * network_size / max(height, width))
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        small = np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
-        return small, resize_mask(mask, *size)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def read(pair: Pair) -> Sample:
+        return read_pair(pair, codings[pair], size_of)
 
     return read
 
@@ -72,11 +70,10 @@ def validation_reader(
     codings: Mapping[Pair, MaskCoding], *, network_size: int, stride: int
 ) -> Callable[[Pair], Sample]:
     """Returns a reader of pairs exactly as the network will see pictures, the truth beside them."""
+    shape_of = partial(network_shape, network_size=network_size, stride=stride)
 
     def read(pair: Pair) -> Sample:
-        image, mask = read_pair(pair, codings[pair])
-        shape = network_shape(*image.shape[:2], network_size=network_size, stride=stride)
-        return to_network(image, shape), resize_mask(mask, *shape)
+        return read_pair(pair, codings[pair], shape_of)
 
     return read
 

@@ -10,7 +10,7 @@ import numpy as np
 from segtool.data.classes import MaskCoding, join_classes
 from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_truth
-from segtool.imaging.codec import Pixels, read_image
+from segtool.imaging.codec import Pixels, Size, SizeOf, read_resized
 from segtool.imaging.curves import probability_bins
 from segtool.imaging.geometry import Probability, to_mask
 from segtool.imaging.metrics import Tally
@@ -35,8 +35,8 @@ def tally_pairs(
     sized = replace(predictor, batch_size=batch_size or predictor.batch_size)
     classes = len(coding.classes)
 
-    def read(pair: Pair) -> Pixels:
-        return read_image(pair.image)
+    def read(pair: Pair, size_of: SizeOf) -> tuple[Pixels, Size]:
+        return read_resized(pair.image, size_of)
 
     def count(item: Predicted[Pair]) -> Counted:
         truth = read_truth(item.source, coding, item.size)
