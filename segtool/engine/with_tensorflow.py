@@ -21,7 +21,7 @@ def tensorflow_function(
     shapes; oneDNN runs its convolutions in the precision their weights are in, with bias and ReLU fused in.
     """
     # Not by grappler's option for bfloat16, which is global, and left 13 % more time in casts and sums (`person`,
-    # batches of 8 at 256×192; medians of 250 calls in turn).
+    # batches of 8 at 256×192; medians of some 45 calls in turn).
     dtype = getattr(tf, precision)
 
     def network(picture: tf.Tensor) -> tf.Tensor:
