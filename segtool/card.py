@@ -38,7 +38,10 @@ class Card:
     `classes` are in the order of the network's channels (binary: background, foreground).
     `network_size` is in pixels of the image's long side; sides the network sees are multiples of `stride`.
     `mask_values` holds, a class each, the value its pixels had in the training masks.
-    `scores` is keyed by split, then by metric; `by_data` beneath a split repeats the metrics for each dataset.
+    `scores` is keyed by split, then by metric; `by_data` beneath a split repeats the metrics for each dataset, and
+    `intervals` beside them has their 95 % intervals. `trained_on` has a dataset each with its origin and terms.
+    `limitations` are sentences about what the weights do badly. `milliseconds` is the network's time a picture, on
+    what `measured_on` says; 0 is not measured.
     """
 
     name: str
@@ -55,6 +58,11 @@ class Card:
     scores: Mapping[str, Any] = field(default_factory=dict)
     flops: int = 0
     parameters: int = 0
+    description: str = ""
+    intended_use: str = ""
+    limitations: tuple[str, ...] = ()
+    milliseconds: float = 0.0
+    measured_on: str = ""
     licence: str = ""
     segtool_version: str = ""
     created: str = ""
@@ -85,7 +93,10 @@ def read_card(path: Path) -> Card:
     except FileNotFoundError:
         raise ModelError(f"There are no weights at {path}.") from None
     except KeyError:
-        raise ModelError(f"{path} has no card ({CARD_ENTRY}): it was not made by `segtool train`.") from None
+        raise ModelError(
+            f"{path} has no card ({CARD_ENTRY}): it was not made by `segtool train`; "
+            f"`segtool weights adopt {path} --classes NAME,NAME` gives it one."
+        ) from None
     except DAMAGED as error:
         raise ModelError(f"{path} is damaged and cannot be opened ({error}).") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
@@ -106,9 +117,14 @@ def card_from_json(raw: Mapping[str, Any]) -> Card:
     known["classes"] = tuple(ClassInfo(int(c["id"]), str(c["name"]), rgb_of(c["color"])) for c in raw["classes"])
     known["mask_values"] = tuple(raw.get("mask_values", ()))
     known["trained_on"] = tuple(raw.get("trained_on", ()))
+    known["limitations"] = tuple(raw.get("limitations", ()))
     card = Card(**known)
     if card.task not in ("binary", "multiclass") or card.network_size < 1 or card.stride < 1:
         raise ValueError(f"task {card.task!r}, network size {card.network_size}, stride {card.stride}")
+    if not isinstance(card.scores, Mapping) or not all(
+        isinstance(part, Mapping) for part in (*card.scores.values(), *card.trained_on)
+    ):
+        raise TypeError("scores and trained_on are no objects")
     return card
 
 

@@ -8,6 +8,8 @@ from segtool.card import DEFAULT_WEIGHTS
 VAL_FRACTION = 0.2  # split off by hash where a dataset has no splits of its own
 VALUES = ("255", "palette", "id", "soft", "source")
 OPACITIES = {"tint": 0.5, "contour": 1.0, "dim": 0.6, "side-by-side": 0.5}  # by style
+FORMATS = {"savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}  # what `export` writes, and its suffix
+INPUT_SCALES = ("1/255", "1/127.5-1", "imagenet", "none")
 STYLES = tuple(OPACITIES)
 MAX_PIXELS = 179_000_000  # where Pillow would stop by itself; such a picture takes 1.3 GB while it is read
 
@@ -230,6 +232,42 @@ class SynthOptions:
     size: int = 128
     multiclass: bool = False
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class AdoptOptions:
+    """`segtool weights adopt`: the Keras model in `file` gets a card and goes to `output` (None: beside `file`).
+
+    `classes` are named in the order of the channels, background first. `input_scale` is what the network wants its
+    pixels as, one of INPUT_SCALES; with `logits` it does not end in probability. None: as the network itself says.
+    """
+
+    file: Path
+    classes: tuple[str, ...]
+    output: Path | None = None
+    input_scale: str | None = None
+    logits: bool = False
+    network_size: int | None = None
+    stride: int | None = None
+    threshold: float = 0.5
+    name: str = ""
+    terms: str = ""
+    force: bool = False
+
+    @property
+    def target(self) -> Path:
+        """The file to write."""
+        return self.output or self.file.with_name(f"{self.file.stem}-segtool.keras")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """`segtool export`: the weights as one of FORMATS to `output`; None: the format by the suffix of `output`."""
+
+    weights: str
+    output: Path
+    format: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

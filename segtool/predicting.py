@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from segtool.engine import keep_stderr
 from segtool.options import MaskOptions, WriteOptions
 from segtool.pipeline import Predictor
 from segtool.plan import Plan
@@ -28,6 +29,7 @@ def predicted_masks(options: WriteOptions, plan: Plan, show: Show) -> Segmenter:
             coarse=not keeps_probabilities, alone=True, notice=show.notice,
         )  # fmt: skip
 
+    keep_stderr()  # what fails meanwhile must be told
     loading = ThreadPoolExecutor(1)
     loaded = loading.submit(load)
     loading.shutdown(wait=False)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from segtool.card import Card
 from segtool.scores import Comparison, Curve, Gate, ImageScore, Picture
 from segtool.scores import Scores as Scores  # of Trained too
 
@@ -135,6 +136,36 @@ class Synthesised:
     def exit_code(self) -> int:
         """Always 0; what goes wrong is raised."""
         return EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Carded:
+    """A weights file of `size` bytes, and the card in it."""
+
+    path: Path
+    size: int
+    card: Card
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What `weights adopt` wrote: `notes` are sentences on how the network is used from now on."""
+
+    output: Path
+    card: Card
+    difference: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote: `difference` is the largest of a probability from what Keras says, at most `tolerance`."""
+
+    output: Path
+    format: str
+    size: int
+    difference: float
+    tolerance: float
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,8 @@ class Scores:
 
 
 def card_figures(scores: Scores) -> dict[str, Any]:
-    """Returns what a card keeps of `scores`."""
-    return {
+    """Returns what a card keeps of `scores`, with the 95 % intervals of these figures where they were worked out."""
+    figures: dict[str, Any] = {
         "pairs": scores.pairs,
         "threshold": scores.threshold,
         "miou": scores.miou,
@@ -101,6 +101,9 @@ def card_figures(scores: Scores) -> dict[str, Any]:
         "iou": {c.name: c.iou for c in scores.classes},
         "iou_image": {c.name: c.iou_image for c in scores.classes},
     }
+    kept = ("miou", "miou_image", "accuracy", *(f"{m}:{c.name}" for m in ("iou", "iou_image") for c in scores.classes))
+    ends = {key: [round(end, 4) for end in scores.intervals[key]] for key in kept if key in scores.intervals}
+    return figures | ({"intervals": ends} if ends else {})
 
 
 def figure_names(metrics: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "card": {"errors"},
     "options": {"card"},
     "scores": set(),
-    "results": {"scores"},
+    "results": {"card", "scores"},
     "streaming": {"errors"},
     "files": {"errors"},
     "record": FOUNDATION,
@@ -114,7 +114,16 @@ def test_commands_never_import_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["mask", "--help"], ["train", "--help"], ["--version"]], ids=" ".join
+    "arguments",
+    [
+        ["--help"],
+        ["mask", "--help"],
+        ["train", "--help"],
+        ["weights", "--help"],
+        ["weights", "adopt", "--help"],
+        ["--version"],
+    ],
+    ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (

@@ -18,7 +18,9 @@ FULL = Card(
     name="full", task="multiclass", classes=(*CLASSES, ClassInfo(9, "car", (1, 2, 3))), network_size=512, stride=32,
     ignore_id=None, tile_scale=0.5, threshold=0.25, mask_values=(0, 128, 255), architecture={"depth": 4, "norm": True},
     trained_on=({"name": "data", "train": 7, "val_fraction": None},), scores={"val": {"miou": 0.5, "iou": {"a": None}}},
-    flops=123_456_789_012, parameters=42, licence="CC0", segtool_version="0.1.0", created="2025-01-01T00:00:00+00:00",
+    flops=123_456_789_012, parameters=42, description="all", intended_use="tests", limitations=("none", "known"),
+    milliseconds=1.5, measured_on="nothing", licence="CC0", segtool_version="0.1.0",
+    created="2025-01-01T00:00:00+00:00",
 )  # fmt: skip
 
 
@@ -146,6 +148,9 @@ BROKEN = {
     "a task nobody knows": {**card_to_json(PLAIN), "task": "regression"},
     "size 0": {**card_to_json(PLAIN), "network_size": 0},
     "stride 0": {**card_to_json(PLAIN), "stride": 0},
+    "scores are a list": {**card_to_json(PLAIN), "scores": [1]},
+    "the scores of a split are a number": {**card_to_json(PLAIN), "scores": {"val": 0.5}},
+    "sets are names": {**card_to_json(PLAIN), "trained_on": ["a"]},
     "size is text": {**card_to_json(PLAIN), "network_size": "big"},
 }
 

@@ -54,7 +54,10 @@ def _nothing_else() -> Iterator[None]:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Keeps C++ libraries from stderr: TensorFlow tells of missing CUDA there before it reads any log level."""
+    """Keeps C++ libraries from stderr: TensorFlow tells of missing CUDA there before it reads any log level.
+
+    All of the process is silent meanwhile, but for a `sys.stderr` that `keep_stderr` made.
+    """
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -63,6 +66,13 @@ def silent_stderr() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def keep_stderr() -> None:
+    """Gives Python a way of its own to stderr, so that it is heard while another thread is inside `silent_stderr`."""
+    if sys.stderr is not None and sys.stderr is sys.__stderr__:
+        now = sys.stderr
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=now.encoding, errors=now.errors)
 
 
 def _keep_freed_memory() -> None:

@@ -57,6 +57,8 @@ def starter(
 
 
 def _architecture(path: Path, card: Card) -> Architecture:
+    if not card.architecture:
+        raise ModelError(f"{path} was adopted, not trained by segtool: it is no U-Net that a training can start from.")
     try:
         return Architecture(**card.architecture)
     except TypeError as error:

@@ -105,8 +105,13 @@ def with_head(logits_model: keras.Model) -> keras.Model:
 
 def count_flops(architecture: Architecture, height: int, width: int) -> int:
     """Returns the floating point operations of one picture, convolutions only, a multiply-add being two."""
+    return convolution_flops(build_network(architecture, size=(height, width)))
+
+
+def convolution_flops(network: keras.Model) -> int:
+    """Returns the same of a network whose sides are fixed."""
     total = 0
-    for layer in build_network(architecture, size=(height, width)).layers:
+    for layer in network.layers:
         if isinstance(layer, layers.Conv2DTranspose | layers.Conv2D | layers.DepthwiseConv2D):
             grows = isinstance(layer, layers.Conv2DTranspose)
             _, rows, columns, _ = (layer.input if grows else layer.output).shape

@@ -23,6 +23,20 @@ def load_weights(path: Path) -> tuple[keras.Model, Card]:
     Raises ModelError when the file is damaged, has no card, or holds anything but Keras' own layers.
     """
     card = read_card(path)
+    model = open_network(path)
+    if len(model.inputs) != 1 or model.input_shape[-1] != 3 or model.output_shape[-1] != card.channels:
+        raise ModelError(
+            f"The network in {path} maps {model.input_shape} to {model.output_shape}, its card says 3 to "
+            f"{card.channels} channels: the file is not what its card says."
+        )
+    return model, card
+
+
+def open_network(path: Path) -> keras.Model:
+    """Returns the network in the `.keras` file at `path`, uncompiled, with a card or without.
+
+    Raises ModelError when the file is damaged, or holds anything but Keras' own layers.
+    """
     _scan(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -30,12 +44,7 @@ def load_weights(path: Path) -> tuple[keras.Model, Card]:
         raise ModelError(f"{path} cannot be opened by Keras {keras.__version__} ({error}).") from error
     if not getattr(model, "inputs", None):
         raise ModelError(f"{path} holds a {type(model).__name__} without inputs, which is no network.")
-    if len(model.inputs) != 1 or model.input_shape[-1] != 3 or model.output_shape[-1] != card.channels:
-        raise ModelError(
-            f"The network in {path} maps {model.input_shape} to {model.output_shape}, its card says 3 to "
-            f"{card.channels} channels: the file is not what its card says."
-        )
-    return model, card
+    return model
 
 
 def save_weights(model: keras.Model, path: Path, card: Card) -> None:

@@ -3,7 +3,7 @@
 import sys
 
 from segtool.report.tables import console_for_results, gate_line, print_evaluated, print_scores
-from segtool.results import Evaluated, Failures, Synthesised, Trained, Written
+from segtool.results import Adopted, Evaluated, Exported, Failures, Synthesised, Trained, Written
 
 
 def show_written(result: Written, *, kind: str, quiet: bool) -> None:
@@ -66,6 +66,30 @@ def show_synthesised(result: Synthesised, *, quiet: bool) -> None:
     if quiet:
         return
     print(f"{result.train} train and {result.val} val pairs written to {result.data}", file=sys.stderr)
+
+
+def show_adopted(result: Adopted, *, quiet: bool) -> None:
+    """Prints where the weights are, and how their network is used, to stderr."""
+    if quiet:
+        return
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    card = result.card
+    print(
+        f"{result.output}: {', '.join(c.name for c in card.classes)}; network size {card.network_size}, stride "
+        f"{card.stride}; opened again, probabilities differ by {result.difference:.1g} at most",
+        file=sys.stderr,
+    )
+
+
+def show_exported(result: Exported, *, quiet: bool) -> None:
+    """Prints what was written, and how close to Keras it is, to stderr."""
+    if not quiet:
+        print(
+            f"{result.output}: {result.format}, {result.size / 1e6:.1f} MB; probabilities differ from Keras' by "
+            f"{result.difference:.1g} at most ({result.tolerance:g} is allowed)",
+            file=sys.stderr,
+        )
 
 
 def show_failures(failures: Failures) -> None:

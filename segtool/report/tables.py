@@ -61,7 +61,7 @@ def gate_line(gate: Gate) -> str:
 
 
 def _print_set(console: Console, scores: Scores) -> None:
-    table = _table(console)
+    table = plain_table(console)
     table.add_column("set", no_wrap=True)
     columns = [c for c in ("pooled", "", "95 %", "per image", "95 % ") if scores.intervals or "%" not in c]
     for column in columns:
@@ -84,7 +84,7 @@ def _print_classes(console: Console, scores: Scores) -> None:
     for columns in [(*first, *second)] if console.width >= WIDE else [first, second]:
         if columns == second:
             console.print()
-        table = _table(console)
+        table = plain_table(console)
         table.add_column("class", overflow="fold")
         for column in columns:
             table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
@@ -111,7 +111,7 @@ def _print_curve(console: Console, curve: Curve, scores: Scores) -> None:
 def _print_comparison(console: Console, comparison: Comparison) -> None:
     console.print()
     console.print(Text(f"against {comparison.old}, {comparison.pairs} pairs in both", style="bold"))
-    table = _table(console)
+    table = plain_table(console)
     table.add_column("figure", overflow="fold")
     for column in ("before", "now", "change", "95 %", ""):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
@@ -143,7 +143,8 @@ def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
         _say(console, f"  {line}")
 
 
-def _table(console: Console) -> Table:
+def plain_table(console: Console) -> Table:
+    """Returns an empty table in the one style of this tool: ruled on a terminal, bare elsewhere."""
     return Table(
         box=box.SIMPLE_HEAD if console.is_terminal else None, header_style="bold", pad_edge=False, show_edge=False,
         padding=(0, 1, 0, 0),
