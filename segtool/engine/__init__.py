@@ -70,8 +70,8 @@ def silent_stderr() -> Iterator[None]:
 
 def keep_stderr() -> None:
     """Gives Python a way of its own to stderr, so that it is heard while another thread is inside `silent_stderr`."""
-    now = sys.stderr
-    if now is not None and now is sys.__stderr__:
+    now = sys.__stderr__
+    if now is not None and sys.stderr is now:
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=now.encoding, errors=now.errors)
 
 
