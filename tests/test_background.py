@@ -8,8 +8,9 @@ import pytest
 
 from segtool.errors import ImageError, UsageError
 from segtool.imaging.background import blurred_background, covering, on_background, parse_background
-from segtool.imaging.codec import Pixels, encode_png
+from segtool.imaging.codec import Pixels
 from segtool.imaging.cutout import cutout
+from segtool.imaging.encode import encode_png
 
 RED, BLUE, GREEN = (220, 20, 20), (20, 40, 200), (20, 200, 40)
 

@@ -1,6 +1,5 @@
-"""Picture files and pixels: every rule of decoding, and what the encoders write."""
+"""Picture files to pixels: every rule of decoding."""
 
-import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,16 +14,7 @@ from icc_profiles import ADOBE_TO_XYZ, gamma_curve, ink_profile, rgb_profile
 from PIL import Image
 
 from segtool.errors import ImageError
-from segtool.imaging.codec import (
-    HEADROOM,
-    Pixels,
-    encode_jpeg,
-    encode_palette_png,
-    encode_png,
-    open_upright,
-    read_image,
-    read_resized,
-)
+from segtool.imaging.codec import HEADROOM, Pixels, open_upright, read_image, read_resized
 from segtool.imaging.scaling import resize_image
 
 WHITE = (255, 255, 255)
@@ -421,63 +411,3 @@ def test_what_is_no_jpeg_is_resized_from_the_whole(kind: str) -> None:
 def test_a_jpeg_decoded_small_takes_a_small_part_of_its_memory(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 3000)).save(tmp_path / "large.jpg")
     assert bytes_a_pixel(tmp_path / "large.jpg", "read_resized(path, lambda height, width: (192, 256))", 12e6) < 1
-
-
-def noise(*shape: int) -> Pixels:
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-@pytest.mark.parametrize(
-    "shape", [(7, 5, 4), (1, 1, 4), (7, 5, 3), (1, 1, 3), (7, 5), (1, 1), (1, 1_000_001), (1_000_001, 1)]
-)
-def test_a_png_gives_back_the_very_pixels(shape: tuple[int, ...]) -> None:
-    pixels = noise(*shape)
-    with Image.open(io.BytesIO(encode_png(pixels))) as image:
-        assert (image.format, image.mode) == ("PNG", "L" if len(shape) == 2 else "RGBA"[: shape[2]])
-        assert np.array_equal(np.asarray(image), pixels)
-
-
-def test_a_png_is_made_of_views_as_of_copies() -> None:
-    pixels = noise(9, 8, 4)
-    assert encode_png(pixels[::-2, ::3, :3]) == encode_png(pixels[::-2, ::3, :3].copy())
-    assert encode_png(pixels[::2, ::-1, 0]) == encode_png(pixels[::2, ::-1, 0].copy())
-
-
-def test_what_opencv_cannot_encode_is_an_image_error() -> None:
-    with pytest.raises(ImageError, match=r"5×0 cannot be encoded as \.png"):
-        encode_png(np.zeros((0, 5), np.uint8))
-
-
-def test_a_picture_too_long_for_jpeg_is_an_image_error_that_says_so(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ImageError, match="70000×1 is too large for a JPEG, whose sides end at 65,500 pixels"):
-        encode_jpeg(noise(1, 70000, 3))
-    assert capfd.readouterr().err == ""
-
-
-def test_a_jpeg_looks_like_its_pixels() -> None:
-    pixels = np.full((20, 30, 3), (200, 100, 50), np.uint8)
-    with Image.open(io.BytesIO(encode_jpeg(pixels))) as image:
-        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (30, 20))
-        assert np.abs(np.asarray(image).astype(int) - pixels).max() <= 3
-
-
-@pytest.mark.parametrize("colors", [1, 2, 3, 5, 16, 17, 255, 256])
-def test_a_palette_png_is_8_bit_and_its_index_is_the_value(colors: int) -> None:
-    indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    encoded = encode_palette_png(indices, [(i, 0, 255 - i) for i in range(colors)])
-    bit_depth, color_type = encoded[24], encoded[25]
-    assert (bit_depth, color_type) == (8, 3)
-    with Image.open(io.BytesIO(encoded)) as image:
-        assert np.array_equal(np.asarray(image), indices)
-
-
-def test_a_palette_png_shows_each_value_in_its_colour() -> None:
-    encoded = encode_palette_png(np.array([[0, 1, 2]], np.uint8), [(1, 2, 3), (40, 50, 60), (255, 0, 9)])
-    with Image.open(io.BytesIO(encoded)) as image:
-        assert np.asarray(image.convert("RGB")).tolist() == [[[1, 2, 3], [40, 50, 60], [255, 0, 9]]]
-
-
-def test_encoded_pixels_are_read_back_by_read_image(tmp_path: Path) -> None:
-    pixels = noise(9, 4, 3)
-    (tmp_path / "own.png").write_bytes(encode_png(pixels))
-    assert np.array_equal(read_image(tmp_path / "own.png"), pixels)

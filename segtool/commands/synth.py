@@ -8,7 +8,7 @@ from segtool.data.classes import class_color
 from segtool.data.shapes import SHAPES, draw_pair
 from segtool.errors import UsageError
 from segtool.files import write_whole
-from segtool.imaging.codec import encode_png
+from segtool.imaging.encode import encode_png
 from segtool.options import SynthOptions
 from segtool.report.notices import Show
 from segtool.results import Synthesised

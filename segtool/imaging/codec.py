@@ -1,20 +1,16 @@
-"""The one door between picture files and pixels: every decoding and every encoding passes here.
+"""The one door from picture files to pixels: every decoding passes here, as every encoding does `encode`.
 
 An image is `(H, W, 3)` uint8 RGB in display orientation.
 """
 
-import io
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from segtool.errors import ImageError
 from segtool.imaging.color import rgb_converter, strips
 from segtool.imaging.scaling import resize_image
 from segtool.imaging.source import MAX_FRAMES_COUNTED, count_frames, opened
@@ -25,10 +21,6 @@ SizeOf = Callable[[int, int], Size]  # from the size of a picture to that it is 
 Notice = Callable[[str], object]
 
 JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
-JPEG_QUALITY = 92
-JPEG_SIDE = 65_500  # of libjpeg
-OPENCV_PNG_SIDE = 1_000_000  # of its libpng; Pillow has no such limit, and is slower
-TO_OPENCV = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 ORIENTATION = 0x0112  # EXIF 2.3, and the same tag of TIFF
 TURNS = {
@@ -95,46 +87,6 @@ def open_upright(source: Path | bytes, *, max_pixels: int | None = None, name: s
         image.load()
         turn = TURNS.get(_orientation(image))
         return image if turn is None else image.transpose(turn)
-
-
-def encode_jpeg(image: Pixels) -> bytes:
-    """Returns `(H, W, 3)` uint8 RGB as a JPEG of quality 92. Raises ImageError beyond 65,500 pixels a side."""
-    if max(image.shape) > JPEG_SIDE:
-        size = f"{image.shape[1]}×{image.shape[0]}"
-        raise ImageError(f"A picture of {size} is too large for a JPEG, whose sides end at {JPEG_SIDE:,} pixels.")
-    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-
-
-def encode_png(image: Pixels) -> bytes:
-    """Returns `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` RGBA uint8, its alpha straight, as a PNG."""
-    if max(image.shape) > OPENCV_PNG_SIDE:
-        return _pillow_png(Image.fromarray(image))
-    return _encode(".png", image, [])
-
-
-def encode_palette_png(indices: Pixels, palette: Sequence[tuple[int, int, int]]) -> bytes:
-    """Returns `(H, W)` uint8 as a palette PNG of 8 bits whose index is the value."""
-    image = Image.fromarray(indices)
-    # Pillow packs the indices of a short palette into fewer bits, and cuts those beyond it.
-    black = [0, 0, 0] * (256 - len(palette))
-    image.putpalette([channel for color in palette for channel in color] + black)
-    return _pillow_png(image)
-
-
-def _pillow_png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _encode(suffix: str, image: Pixels, parameters: list[int]) -> bytes:
-    if image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, TO_OPENCV[image.shape[2]]), np.uint8)
-    with suppress(cv2.error):  # by version, a failure is raised or returned
-        ok, encoded = cv2.imencode(suffix, image, parameters)
-        if ok:
-            return encoded.tobytes()
-    raise ImageError(f"A picture of {image.shape[1]}×{image.shape[0]} cannot be encoded as {suffix}.")
 
 
 def _name(source: Path | bytes) -> str:

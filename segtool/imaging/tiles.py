@@ -14,7 +14,6 @@ from segtool.imaging.geometry import (
     Probability,
     Rows,
     confidence,
-    linear_taps,
     network_rows,
     runner_up,
     to_mask,
@@ -22,6 +21,7 @@ from segtool.imaging.geometry import (
 )  # fmt: skip
 from segtool.imaging.scaling import resize_image
 from segtool.imaging.tiling import Place, Tiling
+from segtool.imaging.upscale import linear_taps
 
 
 @dataclass(frozen=True)

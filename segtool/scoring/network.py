@@ -40,9 +40,8 @@ def tally_pairs(
 
     def count(item: Predicted[Pair]) -> Counted:
         truth = read_truth(item.source, coding, item.size)
-        probability = _at_size(item.probability, *truth.shape)
-        found = to_dataset[to_mask(probability, *truth.shape, threshold=cut)]
-        bins = probability_bins(probability[..., 0]) if asked.histogram else None
+        found = to_dataset[to_mask(item.probability, *truth.shape, threshold=cut)]  # the mask `segtool mask` makes
+        bins = probability_bins(_at_size(item.probability[..., 0], *truth.shape)) if asked.histogram else None
         return count_pair(item.source, truth, found, classes=classes, asked=asked, bins=bins)
 
     def name_of(item: Predicted[Pair]) -> str:
@@ -57,9 +56,5 @@ def tally_pairs(
         return tallied(counted, classes=classes, asked=asked, tick=tick)
 
 
-def _at_size(probability: Probability, height: int, width: int) -> Probability:
-    """Returns the one channel of two classes scaled as `to_mask` does, so that mask and histogram are of the same."""
-    if probability.shape[2] > 1 or probability.shape[:2] == (height, width):
-        return probability
-    plane = cv2.resize(probability[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(plane, np.float32)[..., None]
+def _at_size(plane: Probability, height: int, width: int) -> Probability:
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segtool.imaging.codec import encode_jpeg, read_image, read_resized
+from segtool.imaging.codec import read_image, read_resized
+from segtool.imaging.encode import encode_jpeg
 from segtool.imaging.geometry import network_shape
 from segtool.imaging.scaling import resize_image
 

@@ -50,38 +50,21 @@ def measure(*, keep: bool) -> dict[str, float]:
     if not keep:
         for parameter, value in GLIBC_DEFAULTS.items():
             ctypes.CDLL(None).mallopt(parameter, value)
-    import keras
+    from training_rates import held_batches, settings_of
 
     from segtool.model.training import compiled
     from segtool.model.unet import Architecture
-    from segtool.settings import Settings
 
     assert segtool.model
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
     masks = rng.integers(0, 2, (BATCH, SIZE, SIZE, 1), np.uint8)
-
-    class Batches(keras.utils.PyDataset):
-        def __init__(self, steps: int) -> None:
-            super().__init__(workers=2)
-            self.steps = steps
-
-        def __len__(self) -> int:
-            return self.steps
-
-        def __getitem__(self, index: int) -> tuple[object, object]:
-            return images, masks
-
     architecture = Architecture(2, depth=4, width=16, max_width=256, residual=True, stem=2)
-    settings = Settings(
-        encoder="", depth=4, width=16, max_width=256, norm=True, residual=True, stem=2, network_size=SIZE,
-        crop_size=None, batch_size=BATCH, accumulate=1, epoch_pictures=STEPS * BATCH, loss="ce+dice", class_weights=(),
-        learning_rate=1e-3, weight_decay=0.01, warmup=0.05, clip=1.0, ema=0.0, grey=False,
-    )  # fmt: skip
+    settings = settings_of(architecture, size=SIZE, batch=BATCH, steps=STEPS)
     model, _ = compiled(architecture, settings, steps=100, precision="float32")
-    model.fit(Batches(3), verbose=0)
+    model.fit(held_batches(images, masks, steps=3), verbose=0)
     faults, begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.monotonic()
-    model.fit(Batches(STEPS), verbose=0)
+    model.fit(held_batches(images, masks, steps=STEPS), verbose=0)
     seconds = time.monotonic() - begin
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
     return {"images_s": STEPS * BATCH / seconds, "faults_a_step": faults / STEPS}
