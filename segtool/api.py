@@ -13,14 +13,14 @@ import numpy as np
 
 from segtool.card import DEFAULT_WEIGHTS, Card, ClassInfo, find_weights
 from segtool.data.classes import named_classes
+from segtool.engine.predictor import load_predictor
 from segtool.errors import ImageError
 from segtool.imaging.codec import Pixels, Size, read_image, read_resized
 from segtool.imaging.geometry import Probability, to_mask
 from segtool.imaging.paint import legend_entries, paint, paint_colors
 from segtool.imaging.scaling import resize_image
-from segtool.model.predictor import load_predictor
 from segtool.options import Engine, Paint
-from segtool.pipeline import Predicted, Predictor, halving, predicted
+from segtool.pipeline import Predicted, Predictor, halving, predicted, shape_of
 from segtool.streaming import FailureLog, ordered_map
 
 # (H, W, 3) uint8 RGB, or a file. Of a large JPEG the two differ a little: as in the commands, the file is decoded no
@@ -35,7 +35,6 @@ class Model:
 
     predictor: Predictor
     threshold: float
-    batch_size: int = Engine.batch_size
 
     @property
     def card(self) -> Card:
@@ -68,18 +67,18 @@ class Model:
         log = FailureLog(_raise_at_once if failures is None else lambda path, why: failures.append((str(path), why)))
         with ThreadPoolExecutor() as pool:
             stream = predicted(
-                map(Path, paths), read=read_resized, predictor=self.predictor, batch_size=self.batch_size,
-                executor=pool, failures=log,
+                map(Path, paths), read=read_resized, card=self.card, load=lambda: self.predictor, executor=pool,
+                failures=log,
             )  # fmt: skip
             yield from ordered_map(finished, stream, pool, window=MASKS_AHEAD)
 
     def _predicted(self, image: Image) -> tuple[Probability, Size]:
         """Returns the probability and the image's own size."""
         if isinstance(image, str | Path):
-            seen, size = read_resized(Path(image), self.predictor.shape_of)
+            seen, size = read_resized(Path(image), shape_of(self.card))
         else:
             height, width = _pixels(image).shape[:2]
-            seen, size = resize_image(image, self.predictor.shape_of(height, width)), (height, width)
+            seen, size = resize_image(image, shape_of(self.card)(height, width)), (height, width)
         return np.asarray(self.predictor.predict(seen[None])[0], np.float32), size
 
     def _ids(self, probability: Probability, height: int, width: int) -> Pixels:
@@ -88,17 +87,18 @@ class Model:
 
 
 def load(
-    weights: str | Path = DEFAULT_WEIGHTS, *, threshold: float | None = None, batch_size: int = Engine.batch_size,
-    precision: str = Engine.precision, device: str = Engine.device,
+    weights: str | Path = DEFAULT_WEIGHTS, *, threshold: float | None = None,
+    batch_size: int | None = Engine.batch_size, precision: str = Engine.precision, device: str = Engine.device,
 ) -> Model:  # fmt: skip
     """Returns bundled weights by name, or those of a `.keras` file or a run folder, ready to run.
 
-    `threshold` None is the card's. Raises ModelError when the weights cannot be used, UsageError for an unknown
-    precision or device.
+    `threshold` None is the card's, `batch_size` None what the device is best at. Raises ModelError when the weights
+    cannot be used, UsageError for an unknown precision or device.
     """
     predictor = load_predictor(find_weights(str(weights)), precision=precision, device=device)
-    ready = replace(predictor, predict=halving(predictor.predict, warnings.warn))
-    return Model(ready, predictor.card.cut(threshold), batch_size)
+    predict = halving(predictor.predict, warnings.warn)
+    ready = replace(predictor, predict=predict, batch_size=batch_size or predictor.batch_size)
+    return Model(ready, predictor.card.cut(threshold))
 
 
 def overlay(

@@ -73,6 +73,11 @@ class Card:
         """Whether the network has one sigmoid channel in place of one softmax channel a class."""
         return self.task == "binary"
 
+    @property
+    def channels(self) -> int:
+        """How many channels the network gives."""
+        return 1 if self.binary else len(self.classes)
+
     def cut(self, asked: float | None) -> float:
         """Returns the threshold to use: the one `asked` for, None being the card's own."""
         return self.threshold if asked is None else asked

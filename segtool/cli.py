@@ -38,7 +38,7 @@ from segtool.options import (
     TrainOptions,
     WriteOptions,
 )
-from segtool.words import least_of, minutes_of, names_of, shard_of, shares_of
+from segtool.words import batch_size_of, least_of, minutes_of, names_of, shard_of, shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,15 @@ Threshold = Annotated[
         min=0, max=1, help="Probability from which a pixel is foreground (two classes).", show_default="the weights'"
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Pictures the network sees at once.")]
+BatchSize = Annotated[
+    str, typer.Option(metavar="auto|N", help="Pictures the network sees at once; auto: by the device and its memory.")
+]
 Precision = Annotated[
-    str, typer.Option(metavar="auto|float32|bfloat16", help="Arithmetic; auto is bfloat16 where the machine has it.")
+    str,
+    typer.Option(
+        metavar="auto|float32|bfloat16|float16",
+        help="Arithmetic; auto is bfloat16 where the machine has it, and float16 is for GPUs.",
+    ),
 ]
 MaskSuffix = Annotated[
     str | None,
@@ -206,7 +212,7 @@ def mask(
     coco: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all masks as COCO annotations (RLE) too.")
     ] = None,
-    batch_size: BatchSize = Engine.batch_size,
+    batch_size: BatchSize = "auto",
     precision: Precision = Engine.precision,
     device: Device = Engine.device,
     require_gpu: RequireGpu = False,
@@ -234,7 +240,8 @@ def mask(
     options = MaskOptions(
         sources, Path(output), output.endswith(("/", os.sep)),
         Predicting(weights, threshold, tile, tta), Cleaning(keep_largest, min_area, fill_holes),
-        Engine(batch_size, precision, device, require_gpu), Running(force, dry_run, fail_fast, failed_list),
+        Engine(batch_size_of(batch_size), precision, device, require_gpu),
+        Running(force, dry_run, fail_fast, failed_list),
         values=values, only=names_of("--only", only), overlays=overlays, paint=Paint(style, opacity, legend),
         cutouts=cutouts, background=background, probabilities=probabilities, coco=coco,
     )  # fmt: skip
@@ -264,7 +271,7 @@ def overlay(
     keep_largest: KeepLargest = False,
     min_area: MinArea = Cleaning.min_area,
     fill_holes: FillHoles = False,
-    batch_size: BatchSize = Engine.batch_size,
+    batch_size: BatchSize = "auto",
     precision: Precision = Engine.precision,
     device: Device = Engine.device,
     require_gpu: RequireGpu = False,
@@ -289,7 +296,8 @@ def overlay(
     options = OverlayOptions(
         sources, Path(output), output.endswith(("/", os.sep)),
         Predicting(weights, threshold, tile, tta), Cleaning(keep_largest, min_area, fill_holes),
-        Engine(batch_size, precision, device, require_gpu), Running(force, dry_run, fail_fast, failed_list),
+        Engine(batch_size_of(batch_size), precision, device, require_gpu),
+        Running(force, dry_run, fail_fast, failed_list),
         paint=Paint(style, opacity, legend), masks=masks,
     )  # fmt: skip
     _show_written(run, options, quiet=quiet, verbose=verbose, json=json)
@@ -402,7 +410,10 @@ def train(
             show_default="none",
         ),
     ] = None,
-    precision: Precision = TRAIN.precision,
+    precision: Annotated[
+        str,
+        typer.Option(metavar="auto|float32|bfloat16", help="Arithmetic; auto is bfloat16 where the machine has it."),
+    ] = TRAIN.precision,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Of first weights, order and augmentation.")
     ] = TRAIN.seed,
@@ -524,7 +535,7 @@ def evaluate(
     best_by: Annotated[
         str, typer.Option(metavar="iou|iou_image", help="What the threshold stored is best by.")
     ] = EVALUATE.best_by,
-    batch_size: BatchSize = EVALUATE.batch_size,
+    batch_size: BatchSize = "auto",
     precision: Precision = EVALUATE.precision,
     quiet: Quiet = False,
 ) -> None:
@@ -552,7 +563,8 @@ def evaluate(
         data, weights=weights, predictions=predictions, split=split, threshold=threshold, boundary=boundary,
         val_fraction=val_fraction, mask_suffix=mask_suffix, html=html, gallery=gallery,
         fail_under=tuple(least_of(text) for text in fail_under or ()), compare=compare, fail_if_worse=fail_if_worse,
-        store_threshold=store_threshold, best_by=best_by, batch_size=batch_size, precision=precision,
+        store_threshold=store_threshold, best_by=best_by, batch_size=batch_size_of(batch_size),
+        precision=precision,
     )  # fmt: skip
     result = run(options, Show(quiet), load=_load)
     if json or csv or markdown:
@@ -812,6 +824,6 @@ def _sources(
 
 def _load(weights: Path, precision: str) -> Any:
     """Loads weights, and TensorFlow with them: masks on disk are scored without."""
-    from segtool.model.predictor import load_predictor
+    from segtool.engine.predictor import load_predictor
 
-    return load_predictor(weights, precision=precision)
+    return load_predictor(weights, precision=precision, alone=True)

@@ -38,7 +38,8 @@ class Kind:
 class Wanted:
     """The kinds to make, the first of them in OUTPUT, and the weights to make them with (None: masks made before).
 
-    `tile` is the side of a tile in picture pixels, None where pictures are seen whole.
+    `tile` is the side of a tile in picture pixels, None where pictures are seen whole. `precision` is the one asked
+    for, None where any will do: what is left to the machine, machines that share a folder need not agree on.
     """
 
     kinds: tuple[Kind, ...]
@@ -46,6 +47,7 @@ class Wanted:
     weights_hash: str
     card: Card | None
     tile: int | None
+    precision: str | None = None
 
 
 def wanted_of(options: WriteOptions) -> Wanted:
@@ -66,7 +68,8 @@ def wanted_of(options: WriteOptions) -> Wanted:
         kinds = [Kind(OVERLAY, options.output, _hash(**shaped, paint=_paint_key(options.paint)), keeps_jpeg=True)]
     if tile and any(kind.name == PROBABILITY for kind in kinds):
         raise UsageError("--probabilities are of pictures seen whole: leave out --tile, or give --tile off.")
-    return Wanted(tuple(kinds), weights, hashlib.sha256(weights.read_bytes()).hexdigest(), card, tile)
+    precision = None if options.engine.precision == "auto" else options.engine.precision
+    return Wanted(tuple(kinds), weights, hashlib.sha256(weights.read_bytes()).hexdigest(), card, tile, precision)
 
 
 def values_of(options: MaskOptions, card: Card) -> str:

@@ -120,9 +120,12 @@ class Paint:
 
 @dataclass(frozen=True)
 class Engine:
-    """How the network runs, which shapes nothing but time: see `Predicting` for what shapes the masks."""
+    """How the network runs: see `Predicting` for what shapes the masks. `batch_size` None is the device's best.
 
-    batch_size: int = 8
+    Outputs made in another precision than the one asked for are made again; auto takes any.
+    """
+
+    batch_size: int | None = None
     precision: str = "auto"
     device: str = "auto"
     require_gpu: bool = False
@@ -215,7 +218,7 @@ class EvaluateOptions:
     fail_if_worse: bool = False
     store_threshold: bool = False
     best_by: str = "iou"
-    batch_size: int = 8
+    batch_size: int | None = None
     precision: str = "auto"
 
 

@@ -148,8 +148,6 @@ def _carry_out(run: _Run, start: Start, lists: Lists) -> Written:
     interrupted = 0
     if plan.jobs and not (running.fail_fast and run.failures.failures):
         segmenter, renders = start(plan)
-        run.show.notice(segmenter.notice)
-        run.started = time.monotonic()  # how fast is said without the start of TensorFlow
         interrupted = _stream(run, segmenter, renders)
     if not interrupted:
         for kind, (path, content) in lists(plan, run.failures).items():
@@ -226,7 +224,7 @@ def _write(run: _Run, job: Job, mask: Mask, segmenter: Segmenter, renders: Mappi
             run.decoded.discard(job.real)
             run.record.append(
                 recorded(
-                    line, job, run.plan, made=made, source=source, begun=begun, precision=segmenter.precision
+                    line, job, run.plan, made=made, source=source, begun=begun, precision=segmenter.precision()
                 )
             )  # fmt: skip
     run.show.line(line | {"outputs": dict(job.targets)})

@@ -10,13 +10,14 @@ from segtool.data.layout import Pair
 from segtool.data.truth import inspect_masks, read_truth
 from segtool.imaging.masks import resize_mask
 from segtool.options import OverlayOptions
+from segtool.pipeline import Tell
 from segtool.plan import Job, Plan
 from segtool.segmentation import AHEAD, Mask, Reading, Segmented, Segmenter
 from segtool.streaming import FailureLog
 
 
-def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
-    """Returns the masks of `plan`'s jobs as a stream; what their values mean is decided once over all of them.
+def painted_masks(options: OverlayOptions, plan: Plan, tell: Tell) -> Segmenter:
+    """Returns the masks of `plan`'s jobs as a stream; what their values mean is decided once over all, and told.
 
     Raises DataError where the values do not say.
     """
@@ -30,7 +31,8 @@ def painted_masks(options: OverlayOptions, plan: Plan) -> Segmenter:
         for job in jobs:
             yield Segmented(job, partial(_mask_of, job, coding, reading))
 
-    return Segmenter(coding.classes, f"masks of {options.masks}; {coding.describe()}", None, stream, AHEAD)
+    tell(f"masks of {options.masks}; {coding.describe()}")
+    return Segmenter(coding.classes, lambda: None, stream, AHEAD)
 
 
 def _root_of(masks: Path) -> Path:

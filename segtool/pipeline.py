@@ -4,8 +4,10 @@ It is handed `predict`; it never imports a model.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -21,20 +23,23 @@ WINDOW = 16  # pictures decoded ahead of the network; beside them at most a batc
 
 T = TypeVar("T")
 Tell = Callable[[str], object]
+Prepared = list[tuple[T, Pixels, Size]]  # a batch: source, network input, own height and width
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Weights ready to run: `predict` takes sides that are multiples of the card's stride."""
+    """Weights ready to run: `predict` takes sides that are multiples of the card's stride.
+
+    It is fastest with `batch_size` pictures at once, and called from `in_flight` threads: on a GPU the next batch is
+    handed over before the last is fetched.
+    """
 
     predict: Predict
     card: Card
     precision: str
     device: str
-
-    def shape_of(self, height: int, width: int) -> Size:
-        """Returns `(h, w)` as the network sees a picture of that size."""
-        return network_shape(height, width, network_size=self.card.network_size, stride=self.card.stride)
+    batch_size: int = 8
+    in_flight: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,41 @@ class Predicted(Generic[T]):
     probability: Probability
 
 
+def shape_of(card: Card) -> SizeOf:
+    """Returns what gives `(h, w)` as the network sees a picture of a height and width."""
+    return partial(network_shape, network_size=card.network_size, stride=card.stride)
+
+
 def predicted(
-    sources: Iterable[T], *, read: Callable[[T, SizeOf], tuple[Pixels, Size]], predictor: Predictor, batch_size: int,
-    executor: Executor, failures: FailureLog, name: Callable[[T], object] = str,
+    sources: Iterable[T], *, read: Callable[[T, SizeOf], tuple[Pixels, Size]], card: Card,
+    load: Callable[[], Predictor], executor: Executor, failures: FailureLog, name: Callable[[T], object] = str,
 ) -> Iterator[Predicted[T]]:  # fmt: skip
     """Yields each source that `read`, as `read_resized`, can decode with its probability, batched by network shape.
 
-    Sources that fail are noted in `failures` under `name(source)`. Only the network's input is held, never the full
-    picture, so memory depends on neither the number of pictures nor, while they wait, their size.
+    The network, whose `card` is known before, is asked for by `load` once pictures are being decoded. Sources that fail
+    are noted in `failures` under `name(source)`. Only the network's input is held, never the full picture, so memory
+    depends on neither the number of pictures nor, while they wait, their size.
     """
+    shape = shape_of(card)
 
     def prepare(source: T) -> tuple[T, Pixels, Size]:
-        return source, *read(source, predictor.shape_of)
+        return source, *read(source, shape)
 
-    ready = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
-    for batch in grouped((r for r in ready if r), key=lambda r: r[1].shape, size=batch_size):
-        probabilities = predictor.predict(np.stack([image for _, image, _ in batch]))
-        for (source, _, size), probability in zip(batch, probabilities, strict=True):
-            yield Predicted(source, size, probability)
+    decoded = ordered_map(caught(prepare, failures, name=name), sources, executor, window=WINDOW)
+    ready = (item for item in decoded if item)
+    first = list(islice(ready, 1))  # a window of pictures is being decoded from here on, while the network loads
+    if not first:
+        return
+    predictor = load()
+
+    def run(batch: Prepared[T]) -> tuple[Prepared[T], Probability]:
+        return batch, predictor.predict(np.stack([image for _, image, _ in batch]))
+
+    batches = grouped(chain(first, ready), key=lambda item: item[1].shape, size=predictor.batch_size)
+    with ThreadPoolExecutor(predictor.in_flight) as calls:
+        for batch, probabilities in ordered_map(run, batches, calls, window=predictor.in_flight):
+            for (source, _, size), probability in zip(batch, probabilities, strict=True):
+                yield Predicted(source, size, probability)
 
 
 def halving(predict: Predict, tell: Tell) -> Predict:

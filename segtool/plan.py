@@ -199,7 +199,8 @@ def _judge(
     except OSError:
         return "stale"  # the picture has gone: told when it is its turn
     as_wanted = (made.weights, made.settings) == (wanted.weights_hash, settings_of(kind, mask))
-    return "kept" if as_wanted and made.source == source else "stale"
+    as_precise = wanted.precision in (None, made.precision)
+    return "kept" if as_wanted and as_precise and made.source == source else "stale"
 
 
 def settings_of(kind: Kind, mask: Path | None) -> str:

@@ -43,6 +43,7 @@ class Entry:
     output: Stamp
     weights: str
     settings: str
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ def _entries(line: str) -> Iterator[tuple[str, Entry]]:
             path = made["path"]
             if isinstance(path, str):
                 output = Stamp(made["size"], made["mtime_ns"])
-                yield path, Entry(kind, raw["input"], source, output, raw["weights"], made["settings"])
+                shaped = raw["weights"], made["settings"], raw.get("precision")
+                yield path, Entry(kind, raw["input"], source, output, *shaped)
     except (ValueError, KeyError, TypeError, AttributeError):
         return

@@ -7,11 +7,11 @@ masks came from.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
-from segtool.card import ClassInfo
+from segtool.card import Card, ClassInfo
 from segtool.imaging.codec import Pixels, Size, SizeOf
 from segtool.imaging.geometry import Probability, Rows, confidence, flipped, to_mask, to_soft
 from segtool.imaging.regions import clean, next_best_in, next_best_of
@@ -69,14 +69,14 @@ Stream = Callable[[Iterable[Job], Reading, Executor, FailureLog], Iterator[Segme
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Where masks come from: the classes their indices stand for, the notice that says so, and the stream itself.
+    """Where masks come from: the classes their indices stand for, and the stream itself.
 
-    At most `ahead` masks are to be held until they are written.
+    `precision` says what a network runs in once it gave a mask. At most `ahead` masks are to be held until they are
+    written.
     """
 
     classes: tuple[ClassInfo, ...]
-    notice: str
-    precision: str | None
+    precision: Callable[[], str | None]
     stream: Stream
     ahead: int
 
@@ -86,40 +86,49 @@ class Segmenter:
         return len(self.classes) == 2
 
 
-def segmenter_of(predictor: Predictor, options: WriteOptions, *, tile: int | None, tell: Tell) -> Segmenter:
-    """Returns the masks of a network; `tell` hears when batches had to be made smaller."""
-    predict = halving(predictor.predict, tell)
-    ready = replace(predictor, predict=flipped(predict) if options.predicting.tta else predict)
-    card, batch_size = predictor.card, options.engine.batch_size
-    weights = f"weights {card.name}{': ' + card.licence if card.licence else ''}"
-    seen = f"tiles of {tile} pixels, batches of {batch_size}" if tile else f"batches of {batch_size}"
+def segmenter_of(
+    load: Callable[[], Predictor], card: Card, options: WriteOptions, *, tile: int | None, tell: Tell
+) -> Segmenter:
+    """Returns the masks of the network that `load` gives; `tell` hears which it is and how it runs, and when batches
+    had to be made smaller.
+    """
+
+    @cache
+    def ready() -> Predictor:
+        predictor = load()
+        batch_size = options.engine.batch_size or predictor.batch_size
+        weights = f"weights {card.name}{': ' + card.licence if card.licence else ''}"
+        seen = f"tiles of {tile} pixels, batches of {batch_size}" if tile else f"batches of {batch_size}"
+        tell(f"{predictor.device}, {predictor.precision}, {seen}, {weights}")
+        predict = halving(predictor.predict, tell)
+        predict = flipped(predict) if options.predicting.tta else predict
+        return replace(predictor, predict=predict, batch_size=batch_size)
+
     return Segmenter(
         classes=card.classes,
-        notice=f"{predictor.device}, {predictor.precision}, {seen}, {weights}",
-        precision=predictor.precision,
-        stream=partial(_tiled, ready, options, tile) if tile else partial(_whole, ready, options),
+        precision=lambda: ready().precision,
+        stream=partial(_tiled, ready, card, options, tile) if tile else partial(_whole, ready, card, options),
         ahead=LARGE_AHEAD if tile else AHEAD,
     )
 
 
 def _whole(
-    predictor: Predictor, options: WriteOptions,
+    load: Callable[[], Predictor], card: Card, options: WriteOptions,
     jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog,
 ) -> Iterator[Segmented]:  # fmt: skip
     items = predicted(
-        jobs, read=reading.resized, predictor=predictor, batch_size=options.engine.batch_size, executor=executor,
-        failures=failures, name=_itself,
-    )  # fmt: skip
-    threshold = predictor.card.cut(options.predicting.threshold)
+        jobs, read=reading.resized, card=card, load=load, executor=executor, failures=failures, name=_itself
+    )
+    threshold = card.cut(options.predicting.threshold)
     for item in items:
         yield Segmented(item.source, partial(_mask_of, item.probability, item.size, threshold, options.cleaning))
 
 
 def _tiled(
-    predictor: Predictor, options: WriteOptions, tile: int,
+    load: Callable[[], Predictor], card: Card, options: WriteOptions, tile: int,
     jobs: Iterable[Job], reading: Reading, executor: Executor, failures: FailureLog,
 ) -> Iterator[Segmented]:  # fmt: skip
-    card, binary = predictor.card, predictor.card.binary
+    binary = card.binary
     wants_soft = isinstance(options, MaskOptions) and (options.values == "soft" or options.cutouts is not None)
 
     def opened(job: Job) -> tuple[Job, tuple[int, int], Rows]:
@@ -130,7 +139,7 @@ def _tiled(
         tiling = tiling_of(size, network_size=card.network_size, stride=card.stride, tile=tile, overlap=TILE_OVERLAP)
         made = tiled_mask(
             rows, tiling, threshold=card.cut(options.predicting.threshold),
-            predict=predictor.predict, batch_size=options.engine.batch_size, soft=wants_soft,
+            predict=load().predict, batch_size=load().batch_size, soft=wants_soft,
             second=options.cleaning.removes and not binary,
         )  # fmt: skip
         return Segmented(job, partial(_mask_of_tiles, made, binary, options.cleaning))

@@ -29,6 +29,15 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     return int(number), int(of)
 
 
+def batch_size_of(text: str) -> int | None:
+    """Returns the pictures in a batch, None for auto. Raises UsageError."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not int(text):
+        raise UsageError(f"--batch-size {text} is not auto, or a number of pictures from 1 up.")
+    return int(text)
+
+
 def names_of(flag: str, text: str | None) -> tuple[str, ...]:
     """Returns the names between commas, each once. Raises UsageError."""
     names = tuple(part.strip() for part in text.split(",")) if text else ()

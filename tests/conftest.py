@@ -44,7 +44,7 @@ def segtool() -> Run:
             contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or Path.cwd()),
             mock.patch.object(sys, "argv", ["segtool", *map(str, args)]), mock.patch.dict(os.environ, TERMINAL),
             # float32 on every machine: bfloat16, once set, holds for all the tests to come.
-            mock.patch("segtool.model.precision.CPU_INFO", Path(os.devnull)),
+            mock.patch("segtool.engine.precision.CPU_INFO", Path(os.devnull)),
         ):  # fmt: skip
             try:
                 main()

@@ -27,7 +27,7 @@ from segtool.record import RecordWriter
 
 
 def network(pause: float) -> types.ModuleType:
-    """Returns what stands in for `segtool.model.predictor`: the brighter a pixel, the likelier it is foreground; of
+    """Returns what stands in for `segtool.engine.predictor`: the brighter a pixel, the likelier it is foreground; of
     four classes, red, green, blue and darkness are each for one.
     """
 
@@ -43,7 +43,7 @@ def network(pause: float) -> types.ModuleType:
         card = read_card(path)
         return Predictor(two if card.binary else four, card, "float32", "cpu")
 
-    module = types.ModuleType("segtool.model.predictor")
+    module = types.ModuleType("segtool.engine.predictor")
     module.load_predictor = load_predictor  # type: ignore[attr-defined]
     return module
 

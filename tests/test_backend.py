@@ -1,4 +1,4 @@
-"""Training on JAX where there is no TensorFlow, and its weights under TensorFlow."""
+"""JAX where there is no TensorFlow: training, its weights under TensorFlow, and masks."""
 
 import json
 import os
@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import PROJECT, TERMINAL
+from PIL import Image
+
+from segtool.imaging.codec import Pixels
 
 # A Python with jax and keras and without TensorFlow.
 JAX_PYTHON = Path(os.environ.get("SEGTOOL_JAX_PYTHON", "/tmp/venvjax/bin/python"))
@@ -55,3 +58,39 @@ def test_jax_trains_without_tensorflow_and_tensorflow_opens_its_weights_with_equ
     ]
     assert [backend for backend, _ in answers] == ["jax", "tensorflow"]
     np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-5)
+
+
+def test_masks_by_jax_without_tensorflow_are_those_of_tensorflow(
+    jax_python: Path, shapes: Path, tmp_path: Path
+) -> None:
+    for python, backend in ((jax_python, "jax"), (sys.executable, "tensorflow")):
+        arguments = ["mask", shapes / "val/images", tmp_path / backend, "-w", "shapes", "--precision", "float32"]
+        done = run(python, "-m", "segtool", *arguments, backend=backend)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith("cpu, float32, ")
+    assert flipped(tmp_path / "jax", tmp_path / "tensorflow") <= 0.0005
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_masks_of_photos_by_jax_are_those_of_tensorflow(
+    precision: str, jax_python: Path, real_data: Path, tmp_path: Path
+) -> None:
+    photos = sorted((real_data / "human/val/images").iterdir())[::4]
+    for python, backend in ((jax_python, "jax"), (sys.executable, "tensorflow")):
+        done = run(
+            python, "-m", "segtool", "mask", *photos, tmp_path / backend, "--precision", precision, backend=backend
+        )
+        assert done.returncode == 0, done.stderr
+    assert flipped(tmp_path / "jax", tmp_path / "tensorflow") <= 0.0005
+
+
+def flipped(some: Path, others: Path) -> float:
+    """Returns the share of pixels at which the masks in two folders differ, all pictures together."""
+    pairs = [(read_mask(path), read_mask(others / path.name)) for path in sorted(some.glob("*.png"))]
+    assert pairs and len(pairs) == len(list(others.glob("*.png")))
+    return sum(np.count_nonzero(a != b) for a, b in pairs) / sum(a.size for a, _ in pairs)
+
+
+def read_mask(path: Path) -> Pixels:
+    return np.asarray(Image.open(path))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
+from segtool.engine import device
+from segtool.engine.device import INSTALL, choose_device, machine_has_gpu
 from segtool.errors import SegtoolError, UsageError
-from segtool.model import device
-from segtool.model.device import INSTALL, choose_device, machine_has_gpu
 
 
 @pytest.fixture
@@ -99,3 +99,14 @@ def test_a_run_that_requires_a_gpu_stops_before_it_writes(
     assert done.returncode == 1
     assert "A GPU is asked for, but there is none." in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_fails_while_tensorflow_loads_is_told_and_tensorflow_says_nothing(
+    shapes: Path, segtool_process: Run, tmp_path: Path
+) -> None:
+    broken, good = tmp_path / "broken.jpg", next((shapes / "val/images").iterdir())
+    broken.write_bytes(b"no picture")
+    done = segtool_process("mask", broken, good, tmp_path / "out", "-w", "shapes", "-v")
+    assert done.returncode == 3
+    told = [line.partition(" ")[0] for line in done.stderr.splitlines()]
+    assert told[:3] == ["failed:", "cpu,", "done:"], done.stderr

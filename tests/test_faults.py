@@ -406,7 +406,7 @@ def test_a_reader_that_goes_away_ends_the_run_in_silence(option: str, shapes: Pa
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets runs within this process use the quick network, which saves the seconds that loading weights takes."""
-    monkeypatch.setitem(sys.modules, "segtool.model.predictor", network(0.0))
+    monkeypatch.setitem(sys.modules, "segtool.engine.predictor", network(0.0))
 
 
 @pytest.fixture
@@ -459,9 +459,9 @@ def test_a_worker_that_fails_unexpectedly_costs_one_named_picture(
 @pytest.fixture(scope="module")
 def telling_memory() -> Callable[[Predict], Predict]:
     """The real network's way of noticing that memory ran out."""
-    from segtool.model.predictor import _telling_memory
+    from segtool.engine.predictor import telling_memory
 
-    return _telling_memory
+    return telling_memory
 
 
 def predict_up_to(
@@ -484,7 +484,7 @@ def predict_up_to(
         return replace(predictor, predict=telling_memory(limited))
 
     monkeypatch.setattr(quick, "load_predictor", load_predictor)
-    monkeypatch.setitem(sys.modules, "segtool.model.predictor", quick)
+    monkeypatch.setitem(sys.modules, "segtool.engine.predictor", quick)
     return sizes
 
 

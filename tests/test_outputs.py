@@ -30,7 +30,7 @@ HELD = (0, 50, 100, 150)  # what the masks trained on held
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets runs use the quick network, which saves the seconds that loading weights takes."""
-    monkeypatch.setitem(sys.modules, "segtool.model.predictor", network(0.0))
+    monkeypatch.setitem(sys.modules, "segtool.engine.predictor", network(0.0))
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_options_that_contradict_each_other_are_a_sentence_and_leave_no_trace(
     options: list[str], sentence: str, photos: Path, four: Path, segtool: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "--device" in options:
-        monkeypatch.delitem(sys.modules, "segtool.model.predictor")
+        monkeypatch.delitem(sys.modules, "segtool.engine.predictor")
     done = segtool("mask", photos, "out", "-w", four, *options)
     assert (done.returncode, done.stdout) == (2, "")
     (told,) = done.stderr.splitlines()

@@ -95,6 +95,7 @@ def _record(record: RecordWriter, plan: Plan, job: Job, made: Stamp) -> None:
             "outputs": {kind.name: output},
             "size": source.size,
             "mtime_ns": source.mtime_ns,
+            "precision": "float32",
             "weights": plan.wanted.weights_hash,
         }
     )
@@ -391,10 +392,19 @@ def test_the_threshold_of_the_card_said_again_changes_nothing(ask: Ask) -> None:
     assert len(make_plan(replace(ask("in"), predicting=Predicting("tiny.keras", 0.5))).kept) == 1
 
 
-def test_batch_size_and_precision_change_nothing(ask: Ask) -> None:
+def test_batch_size_changes_nothing(ask: Ask) -> None:
     pictures("in/a.jpg")
     write_outputs(make_plan(ask("in")))
-    assert len(make_plan(replace(ask("in"), engine=Engine(batch_size=1, precision="float32"))).kept) == 1
+    assert len(make_plan(replace(ask("in"), engine=Engine(batch_size=1))).kept) == 1
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("auto", 1), ("float32", 1), ("bfloat16", 0), ("float16", 0)])
+def test_a_precision_asked_for_makes_outputs_of_another_again_and_auto_takes_any(
+    asked: str, kept: int, ask: Ask
+) -> None:
+    pictures("in/a.jpg")
+    write_outputs(make_plan(ask("in")))  # recorded as float32
+    assert len(make_plan(replace(ask("in"), engine=Engine(precision=asked))).kept) == kept
 
 
 def test_another_opacity_makes_overlays_again(ask: Ask) -> None:

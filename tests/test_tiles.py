@@ -14,6 +14,7 @@ import pytest
 
 from segtool.card import find_weights
 from segtool.data.shapes import draw_pair
+from segtool.engine.predictor import load_predictor
 from segtool.imaging import tiles
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import (
@@ -29,7 +30,6 @@ from segtool.imaging.geometry import (
 from segtool.imaging.scaling import resize_image
 from segtool.imaging.tiles import Band, bands, picture_rows, tiled_mask
 from segtool.imaging.tiling import Tiling, tiling_of
-from segtool.model.predictor import load_predictor
 
 SIZES = [(700, 900), (901, 333), (300, 1501), (1200, 80), (601, 601), (600, 599), (1, 700), (650, 2)]
 MARGIN = 12  # network pixels at a cut edge that count nothing, by the tiling of `tiled`

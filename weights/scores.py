@@ -27,10 +27,11 @@ from segtool.card import Card, bundled_weights, find_weights, read_card, write_c
 from segtool.commands.synth import synth
 from segtool.data.layout import find_dataset
 from segtool.data.truth import inspect_masks
+from segtool.engine.predictor import load_predictor
 from segtool.errors import DataError, SegtoolError
 from segtool.imaging.geometry import network_shape
 from segtool.imaging.metrics import Tally, scores_of
-from segtool.model.predictor import load_predictor, predict_function
+from segtool.model.predictor import predict_function
 from segtool.model.unet import Architecture, count_flops
 from segtool.model.weights import load_weights
 from segtool.options import SynthOptions

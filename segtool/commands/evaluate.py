@@ -160,8 +160,8 @@ def _score_weights(weights: Path, options: EvaluateOptions, task: Task, load: Lo
     predictor = load(weights, options.precision)
     threshold = card.cut(options.threshold) if card.binary else None
     task.show.notice(
-        f"{predictor.device}, {predictor.precision}, batches of {options.batch_size}, weights {card.name}; "
-        f"{options.data}: {len(task.split_of)} {options.split} pairs; {coding.describe()}"
+        f"{predictor.device}, {predictor.precision}, batches of {options.batch_size or predictor.batch_size}, "
+        f"weights {card.name}; {options.data}: {len(task.split_of)} {options.split} pairs; {coding.describe()}"
     )
     with task.show.progress("scoring", len(task.split_of), "pair") as bar:
         tally = tally_pairs(

@@ -22,7 +22,7 @@ def overlay(options: OverlayOptions, show: Show) -> Written:
 
     def start(plan: Plan) -> tuple[Segmenter, Mapping[str, Render]]:
         painted = plan.wanted.weights is None
-        segmenter = painted_masks(options, plan) if painted else predicted_masks(options, plan, show)
+        segmenter = painted_masks(options, plan, show.notice) if painted else predicted_masks(options, plan, show)
         return segmenter, {OVERLAY: overlay_renderer(options.paint, segmenter.classes)}
 
     return write_outputs(options, show, start=start)

@@ -19,11 +19,11 @@ import keras
 import numpy as np
 
 from segtool.card import CARD_ENTRY, Card, card_to_json
+from segtool.engine import silent_stderr
 from segtool.errors import ModelError, OutputError, SegtoolError
 from segtool.files import make_folder, write_whole
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability, network_shape
-from segtool.model import silent_stderr
 from segtool.model.predictor import predict_function
 from segtool.model.trial import trial_picture
 from segtool.model.weights import load_weights

@@ -1,14 +1,13 @@
-"""Which number format the arithmetic runs in, chosen from what the machine has."""
+"""Which number format networks are trained in, chosen from what the machine has."""
 
-from pathlib import Path
 from typing import Literal
 
+from segtool.engine.device import gpu_names
+from segtool.engine.precision import cpu_has_bfloat16
 from segtool.errors import UsageError
-from segtool.model.device import gpu_names
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
-CPU_INFO = Path("/proc/cpuinfo")
 
 
 def choose_precision(asked: str) -> Precision:
@@ -21,15 +20,6 @@ def choose_precision(asked: str) -> Precision:
     if asked == "float32":
         return "float32"
     return "bfloat16" if asked == "bfloat16" or on_gpu() or cpu_has_bfloat16() else "float32"
-
-
-def cpu_has_bfloat16() -> bool:
-    """Returns whether this CPU has bfloat16 instructions; without them oneDNN emulates, at a loss."""
-    try:
-        flags = CPU_INFO.read_text()
-    except OSError:  # not Linux
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def on_gpu() -> bool:

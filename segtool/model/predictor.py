@@ -1,36 +1,12 @@
-"""The engine behind one function: a batch of pictures in, probabilities out. The TensorFlow-only code lives here."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""A Keras model to a function that runs it: for networks that `segtool.engine` does not read, and those in training."""
 
 import keras
 import numpy as np
 
-from segtool.errors import DeviceMemoryError, UsageError
+from segtool.engine.precision import Precision
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
-from segtool.model.device import choose_device, out_of_memory
-from segtool.model.precision import Precision, choose_precision
-from segtool.model.weights import load_weights
-from segtool.pipeline import Predict, Predictor
-
-
-def load_predictor(
-    path: Path, *, precision: str, device: str = "auto", require_gpu: bool = False,
-    notice: Callable[[str], object] = lambda text: None,
-) -> Predictor:  # fmt: skip
-    """Returns the predictor of the weights at `path`; its `predict` raises DeviceMemoryError where a batch is too big.
-
-    Raises ModelError, UsageError, or SegtoolError when a GPU is asked for and there is none.
-    """
-    where = choose_device(device, require_gpu=require_gpu, notice=notice)
-    chosen = choose_precision(precision)
-    if chosen == "bfloat16" and (keras.backend.backend() != "tensorflow" or where != "cpu"):
-        if precision == "bfloat16":
-            raise UsageError("--precision bfloat16 predicts on TensorFlow's CPU only so far: use auto or float32.")
-        chosen = "float32"
-    model, card = load_weights(path)
-    return Predictor(_telling_memory(predict_function(model, chosen)), card, chosen, where)
+from segtool.pipeline import Predict
 
 
 def predict_function(model: keras.Model, precision: Precision) -> Predict:
@@ -57,17 +33,3 @@ def _frozen(model: keras.Model, precision: Precision) -> Predict:
         return np.asarray(probability.numpy(), np.float32)
 
     return predict
-
-
-def _telling_memory(predict: Predict) -> Predict:
-    """Returns `predict` with every backend's way of saying that memory ran out as one error."""
-
-    def telling(batch: Pixels) -> Probability:
-        try:
-            return predict(batch)
-        except Exception as error:
-            if out_of_memory(error):
-                raise DeviceMemoryError(f"A batch of {len(batch)} does not fit into the device's memory.") from error
-            raise
-
-    return telling

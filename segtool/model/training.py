@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import keras
 
+from segtool.engine.device import out_of_memory
 from segtool.errors import TrainingError
 from segtool.model.averaging import Averaged
 from segtool.model.batches import TrainingBatches, ValidationBatches
 from segtool.model.checkpoint import CHECKPOINT, Progress, load_checkpoint
-from segtool.model.device import out_of_memory
 from segtool.model.keeper import Fit, Keeper
 from segtool.model.losses import PooledScores, make_loss
 from segtool.model.normalization import with_fast_normalization

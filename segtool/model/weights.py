@@ -24,11 +24,10 @@ def load_weights(path: Path) -> tuple[keras.Model, Card]:
     """
     card = read_card(path)
     model = open_network(path)
-    channels = 1 if card.binary else len(card.classes)
-    if len(model.inputs) != 1 or model.input_shape[-1] != 3 or model.output_shape[-1] != channels:
+    if len(model.inputs) != 1 or model.input_shape[-1] != 3 or model.output_shape[-1] != card.channels:
         raise ModelError(
-            f"The network in {path} maps {model.input_shape} to {model.output_shape}, its card says 3 to {channels} "
-            "channels: the file is not what its card says."
+            f"The network in {path} maps {model.input_shape} to {model.output_shape}, its card says 3 to "
+            f"{card.channels} channels: the file is not what its card says."
         )
     return model, card
 

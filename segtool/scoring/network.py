@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,16 +22,17 @@ CONFUSION_ONLY = Asked()
 
 
 def tally_pairs(
-    pairs: Sequence[Pair], coding: MaskCoding, *, predictor: Predictor, threshold: float | None, batch_size: int,
+    pairs: Sequence[Pair], coding: MaskCoding, *, predictor: Predictor, threshold: float | None, batch_size: int | None,
     failures: FailureLog, tick: Tick = lambda: None, asked: Asked = CONFUSION_ONLY,
 ) -> Tally:  # fmt: skip
     """Returns the counts of `predictor` on `pairs`, each mask at its own size. Pairs that cannot be read are noted.
 
-    `threshold` None is the card's.
+    `threshold` None is the card's, `batch_size` None the predictor's own.
     Raises ModelError when the weights' classes are not the dataset's.
     """
     to_dataset = np.array(join_classes(predictor.card, coding), np.uint8)
     cut = predictor.card.cut(threshold)
+    sized = replace(predictor, batch_size=batch_size or predictor.batch_size)
     classes = len(coding.classes)
 
     def read(pair: Pair, size_of: SizeOf) -> tuple[Pixels, Size]:
@@ -47,7 +49,7 @@ def tally_pairs(
 
     with ThreadPoolExecutor() as pool:
         stream = predicted(
-            pairs, read=read, predictor=predictor, batch_size=batch_size, executor=pool, failures=failures,
+            pairs, read=read, card=predictor.card, load=lambda: sized, executor=pool, failures=failures,
             name=pair_name,
         )  # fmt: skip
         counted = ordered_map(caught(count, failures, name=name_of), stream, pool, window=WINDOW)

@@ -22,12 +22,12 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from segtool.card import find_weights
 from segtool.data.shapes import draw_pair
+from segtool.engine.predictor import load_predictor
 from segtool.imaging.codec import Pixels, read_image
 from segtool.imaging.geometry import Rows
 from segtool.imaging.strips import strip_reader
 from segtool.imaging.tiles import tiled_mask
 from segtool.imaging.tiling import tiling_of
-from segtool.model.predictor import load_predictor
 
 STRIP = 500
 

@@ -33,6 +33,6 @@ def mask_png(probability: Probability, size: Size, threshold: float) -> bytes:
 
 def engine(weights: Path) -> Callable[[Pixels], Probability]:
     """Returns segtool's engine at the precision it chooses by itself."""
-    from segtool.model.predictor import load_predictor
+    from segtool.engine.predictor import load_predictor
 
     return load_predictor(weights, precision="auto").predict

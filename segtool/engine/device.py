@@ -1,12 +1,12 @@
-"""Where the network runs: chosen before Keras' backend first touches a device, and said in words."""
+"""Where the network runs: chosen before the backend first touches a device, and said in words."""
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
-
+from segtool.engine import backend
 from segtool.errors import SegtoolError, UsageError
 
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where the driver is loaded
@@ -28,12 +28,11 @@ def choose_device(asked: str, *, require_gpu: bool, notice: Callable[[str], obje
     gpus = gpu_names() if kind != "cpu" else []
     if not gpus:
         unseen = kind != "cpu" and machine_has_gpu()
-        backend = keras.backend.backend()
         if require_gpu or kind == "gpu":
-            reason = f"this machine has one that {backend} does not see: {INSTALL}" if unseen else "there is none"
+            reason = f"this machine has one that {backend()} does not see: {INSTALL}" if unseen else "there is none"
             raise SegtoolError(f"A GPU is asked for, but {reason}.")
         if unseen:
-            notice(f"This machine has a GPU that {backend} does not see: {INSTALL}")
+            notice(f"This machine has a GPU that {backend()} does not see: {INSTALL}")
         _use_only("cpu", 0)
         return "cpu"
     index = int(number or 0)
@@ -44,9 +43,27 @@ def choose_device(asked: str, *, require_gpu: bool, notice: Callable[[str], obje
 
 
 def gpu_names() -> list[str]:
-    """Returns the GPUs that Keras' backend sees."""
-    # Asked for "gpu" alone, JAX raises where there is none.
-    return [device for device in keras.distribution.list_devices() if device.startswith(("gpu", "cuda"))]
+    """Returns the GPUs that the backend sees."""
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        return [device.name for device in tf.config.list_physical_devices("GPU")]
+    if backend() == "jax":
+        import jax
+
+        # Asked for "gpu" alone, JAX raises where there is none.
+        return [str(device) for device in jax.devices() if device.platform in ("gpu", "cuda", "rocm")]
+    return []
+
+
+def free_memory(device: str) -> int | None:
+    """Returns the free bytes of `gpu:N` as its driver tells them, None where it does not."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", device.partition(":")[2]]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return int(said.split()[0]) << 20  # it counts in MiB
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
 
 
 def machine_has_gpu() -> bool:
@@ -55,7 +72,7 @@ def machine_has_gpu() -> bool:
 
 
 def _use_only(kind: str, index: int) -> None:
-    if keras.backend.backend() == "tensorflow":
+    if backend() == "tensorflow":
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -65,7 +82,7 @@ def _use_only(kind: str, index: int) -> None:
         tf.config.set_visible_devices(chosen, "GPU")
         for gpu in chosen:
             tf.config.experimental.set_memory_growth(gpu, True)  # or TensorFlow takes all of it, and others starve
-    elif keras.backend.backend() == "jax":
+    elif backend() == "jax":
         import jax
 
         jax.config.update("jax_default_device", jax.devices(kind)[index])

@@ -1,0 +1,109 @@
+"""Weights to a function that runs them: on plain steps where the network is one of ours, else with Keras."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segtool.card import Card, read_card
+from segtool.engine import backend, import_backend
+from segtool.engine.device import choose_device, free_memory, out_of_memory
+from segtool.engine.network import Step, picture_bytes, read_steps
+from segtool.engine.precision import Precision, running_precision
+from segtool.errors import DeviceMemoryError, UsageError
+from segtool.imaging.codec import Pixels
+from segtool.imaging.geometry import Probability
+from segtool.pipeline import Predict, Predictor
+
+CPU_BATCH = 8
+GPU_BATCH = 64  # at most: a batch waits for pictures of one shape
+GPU_SHARE = 0.25  # of the free memory, for one batch of the two that are under way
+
+
+def load_predictor(
+    path: Path, *, precision: str, device: str = "auto", require_gpu: bool = False, coarse: bool = False,
+    alone: bool = False, notice: Callable[[str], object] = lambda text: None,
+) -> Predictor:  # fmt: skip
+    """Returns the predictor of the weights at `path`; its `predict` raises DeviceMemoryError where a batch is too big.
+
+    `coarse` allows probabilities in steps of 1/255, which leave a GPU in a quarter of the bytes. `alone` is as in
+    `import_backend`. On TensorFlow's CPU a picture's probability depends on nothing but the picture.
+    Raises ModelError, UsageError, or SegtoolError when a GPU is asked for and there is none.
+    """
+    import_backend(alone=alone)
+    where = choose_device(device, require_gpu=require_gpu, notice=notice)
+    chosen = running_precision(precision, where)
+    card = read_card(path)
+    steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
+    if steps and steps[-1].channels(steps) == card.channels:
+        predict = run_steps(steps, chosen, where, coarse=coarse)
+    else:
+        predict, chosen = _with_keras(path, precision, chosen, where)
+    return Predictor(
+        telling_memory(predict), card, chosen, where, batch_size=batch_size(steps, card, chosen, where),
+        in_flight=1 if where == "cpu" else 2,
+    )  # fmt: skip
+
+
+def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False) -> Predict:
+    """Returns the function that runs a network given as `steps` with the backend there is."""
+    if backend() == "jax":
+        from segtool.engine.with_jax import jax_function
+
+        return _few_shapes(jax_function(steps, precision, coarse=coarse))
+    from segtool.engine.with_tensorflow import tensorflow_function
+
+    if device == "cpu":
+        return tensorflow_function(steps, precision)
+    return _few_shapes(tensorflow_function(steps, precision, compiled=True, coarse=coarse))
+
+
+def telling_memory(predict: Predict) -> Predict:
+    """Returns `predict` with every backend's way of saying that memory ran out as one error."""
+
+    def telling(batch: Pixels) -> Probability:
+        try:
+            return predict(batch)
+        except Exception as error:
+            if out_of_memory(error):
+                raise DeviceMemoryError(f"A batch of {len(batch)} does not fit into the device's memory.") from error
+            raise
+
+    return telling
+
+
+def _few_shapes(function: Callable[[Pixels], npt.NDArray[Any]]) -> Predict:
+    """Returns `function`, which is compiled for every shape it meets, seeing batches of powers of two alone."""
+
+    def predict(batch: Pixels) -> Probability:
+        count = len(batch)
+        padded = np.zeros((1 << (count - 1).bit_length(), *batch.shape[1:]), np.uint8)
+        padded[:count] = batch
+        found = function(padded)[:count]
+        return found.astype(np.float32) / np.float32(255) if found.dtype == np.uint8 else found
+
+    return predict
+
+
+def _with_keras(path: Path, asked: str, precision: Precision, device: str) -> tuple[Predict, Precision]:
+    from segtool.model.predictor import predict_function
+    from segtool.model.weights import load_weights
+
+    if backend() != "tensorflow" or device != "cpu":
+        if asked not in ("auto", "float32"):
+            raise UsageError(f"--precision {asked}: here the network of {path} runs in float32 alone: use auto.")
+        precision = "float32"
+    model, _ = load_weights(path)
+    return predict_function(model, precision), precision
+
+
+def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, device: str) -> int:
+    """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
+    free = None if device == "cpu" else free_memory(device)
+    if free is None or not steps:
+        return CPU_BATCH
+    one = picture_bytes(steps, card.network_size) * (4 if precision == "float32" else 2)
+    fitting = max(1, int(free * GPU_SHARE / one))
+    return min(GPU_BATCH, 1 << (fitting.bit_length() - 1))
