@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +20,7 @@ from segtool.imaging.strips import strip_reader
 from segtool.kinds import wanted_of
 from segtool.lines import done_line, failed_line, idle_lines, planned_lines, recorded
 from segtool.options import WriteOptions
+from segtool.pipeline import workers
 from segtool.plan import Job, Plan, find_pictures, is_single, make_plan, plan_single, target_folders
 from segtool.record import Records, RecordWriter, Stamp, clear_leftovers, read_records, recorded_path
 from segtool.rendering import Picture, Render
@@ -189,7 +189,7 @@ def _stream(run: _Run, segmenter: Segmenter, renders: Mapping[str, Render]) -> i
         return not (run.options.running.fail_fast and run.failures.failures)
 
     with (
-        ThreadPoolExecutor() as pool,
+        workers() as pool,
         Interrupt() as interrupt,
         run.show.progress(run.plan.wanted.kinds[0].name, len(run.plan.jobs), "picture") as bar,
     ):

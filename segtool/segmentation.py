@@ -25,7 +25,7 @@ from segtool.streaming import FailureLog, caught, ordered_map
 Read = Callable[[Job], Pixels]
 HALF = 128  # of soft values: where foreground begins
 TILE_OVERLAP = 0.25  # of a tile's side
-AHEAD, LARGE_AHEAD = 8, 2  # masks made and written beside the network
+AHEAD, LARGE_AHEAD = 16, 2  # masks made and written beside the network
 
 
 @dataclass(frozen=True)

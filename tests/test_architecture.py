@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "rendering": FOUNDATION | {"imaging", "kinds", "plan", "segmentation", "coco"},
     "lines": FOUNDATION | {"plan", "record", "segmentation"},
     "outputs": FOUNDATION
-    | {"imaging", "kinds", "lines", "plan", "record", "rendering", "report", "segmentation", "sources"},
+    | {"pipeline", "imaging", "kinds", "lines", "plan", "record", "rendering", "report", "segmentation", "sources"},
     "model": FOUNDATION | {"imaging", "data", "engine", "pipeline", "settings", "scoring"},
     "commands": FOUNDATION
     | {

@@ -5,7 +5,6 @@ Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truth
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from segtool.imaging.augment import augment, paste
 from segtool.imaging.codec import Pixels, Size
 from segtool.imaging.geometry import network_shape
 from segtool.model.cache import DiskCache, Place, Sample
+from segtool.pipeline import workers
 from segtool.streaming import FailureLog, caught, ordered_map
 
 HEADROOM = 1.25  # stored pixels a network pixel: zooming in must not only blur
@@ -95,7 +95,7 @@ def load_samples(
     sizes: list[tuple[int, int]] = []
     samples: list[Sample | None] = []
     places: dict[int, Place] = {}
-    with ThreadPoolExecutor() as pool:
+    with workers() as pool:
         for loaded in ordered_map(safe, pairs, pool, window=16):
             tick()
             if loaded is None:

@@ -1,7 +1,6 @@
 """A network scored on pairs: one stream for `evaluate` and for the end of `train`."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -14,7 +13,7 @@ from segtool.imaging.codec import Pixels, Size, SizeOf, read_resized
 from segtool.imaging.curves import probability_bins
 from segtool.imaging.geometry import Probability, to_mask
 from segtool.imaging.metrics import Tally
-from segtool.pipeline import Predicted, Predictor, predicted
+from segtool.pipeline import Predicted, Predictor, predicted, workers
 from segtool.scoring.counting import WINDOW, Asked, Counted, Tick, count_pair, tallied
 from segtool.streaming import FailureLog, caught, ordered_map
 
@@ -47,7 +46,7 @@ def tally_pairs(
     def name_of(item: Predicted[Pair]) -> str:
         return pair_name(item.source)
 
-    with ThreadPoolExecutor() as pool:
+    with workers() as pool:
         stream = predicted(
             pairs, read=read, card=predictor.card, load=lambda: sized, executor=pool, failures=failures,
             name=pair_name,
