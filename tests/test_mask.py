@@ -148,7 +148,7 @@ def test_the_first_and_the_last_notice_say_how_and_how_many(shapes: Path, segtoo
     done = segtool_process("mask", shapes / "val/images/00000.png", tmp_path / "out", "-w", "shapes")
     first, *_, last = done.stderr.splitlines()
     assert done.stdout == ""
-    for word in ("cpu", "float", "batches of 8", "weights shapes", "Apache-2.0"):
+    for word in ("cpu", "float", "batches of 16", "weights shapes", "Apache-2.0"):
         assert word in first
     assert last.startswith(f"1 mask written to {tmp_path / 'out'}")
     assert "pictures/s" in last

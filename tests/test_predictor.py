@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,10 +172,11 @@ def test_a_gpu_gets_as_many_pictures_at_once_as_a_share_of_its_free_memory_holds
     steps = read_steps(find_weights("shapes"))
     assert steps is not None
     one = 2 * picture_bytes(steps, card.network_size)
-    for free, fitting in ((0, 1), (4 * one, 1), (24 * one, 4), (10**12, 64), (None, 8)):
+    for free, fitting in ((0, 1), (4 * one, 1), (24 * one, 4), (10**12, 64), (None, 16)):
         monkeypatch.setattr(predictor, "free_memory", lambda device, free=free: free)
         assert batch_size(steps, card, "bfloat16", "gpu:0") == fitting
-    assert batch_size(steps, card, "bfloat16", "cpu") == 8
+    assert batch_size(steps, card, "bfloat16", "cpu") == 16
+    assert batch_size(steps, replace(card, network_size=480), "bfloat16", "cpu") == 8
 
 
 def test_a_loaded_predictor_knows_its_card_precision_and_device(tmp_path: Path) -> None:
