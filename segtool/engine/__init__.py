@@ -18,7 +18,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 def backend() -> str:
     """Returns the backend by Keras' name for it: `tensorflow`, `jax` or another."""
     keras = sys.modules.get("keras")
-    return str(keras.backend.backend()) if keras else os.environ["KERAS_BACKEND"]
+    return str(keras.backend.backend()) if keras else os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def import_backend(*, alone: bool = False) -> None:
