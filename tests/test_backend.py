@@ -94,3 +94,27 @@ def flipped(some: Path, others: Path) -> float:
 
 def read_mask(path: Path) -> Pixels:
     return np.asarray(Image.open(path))
+
+
+NAMES_IN_C = """
+import ctypes
+def names():
+    table, found = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ"), []
+    while table[len(found)]:
+        found.append(table[len(found)].partition(b"=")[0].decode())
+    return found
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the environment of C is read as glibc has it")
+def test_what_loads_beside_the_decoders_adds_no_variable_to_the_environment() -> None:
+    # Adding one moves glibc's table while libjpeg reads it in another thread: a crash, once in some 200 runs.
+    script = (
+        f"{NAMES_IN_C}\nimport segtool.outputs, segtool.engine\nbefore = names()\n"
+        "from segtool.card import find_weights\nfrom segtool.engine.predictor import load_predictor\n"
+        "load_predictor(find_weights('shapes'), precision='auto', alone=True)\n"
+        "print(sorted(set(names()) - set(before)))"
+    )
+    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "[]"

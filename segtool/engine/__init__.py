@@ -13,6 +13,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow's default only where the CPU has AVX-512. Without it, Eigen sums in an order that depends on batch and
 # threads: `person` in float32 moved by up to 3e-7, and the bytes of probabilities with it. No slower on AVX2.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# What TensorFlow and h5py add to the environment while they are imported, added before there are threads. A new
+# variable makes glibc move the table of all, which libjpeg reads for every picture: of some 200 runs one died of that,
+# in getenv. To change a variable that is there moves nothing.
+for _name, _value in (
+    ("ENABLE_RUNTIME_UPTIME_TELEMETRY", "1"), ("TF2_BEHAVIOR", "1"), ("TPU_ML_PLATFORM", "Tensorflow"),
+    ("TPU_ML_PLATFORM_VERSION", ""), ("HDF5_PLUGIN_PATH", "disable"),
+):  # fmt: skip
+    os.environ.setdefault(_name, _value)
 
 
 def backend() -> str:
