@@ -17,9 +17,9 @@ from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
 from segtool.pipeline import Predict, Predictor
 
-# Of 480 JPEGs of 640×480 `person` took 4.5 ms each in batches of 8 and 4.1 in batches of 16; 32 gave nothing more. What
-# larger networks see is worth no more than 8: their time is the same, and their memory is not.
-CPU_BATCH, CPU_BATCH_LARGE, LARGE = 16, 8, 256
+# A picture of 256×192 took `person` (1.7 GFLOP) 2.46 ms in batches of 8, 2.31 in batches of 16 and of 32. A network of
+# 24 GFLOP takes the same time in all three, but not the same memory.
+CPU_BATCH, CPU_BATCH_LARGE, LARGE_FLOPS = 16, 8, 8e9
 GPU_BATCH = 64  # at most: a batch waits for pictures of one shape
 GPU_SHARE = 0.25  # of the free memory, for one batch of the two that are under way
 
@@ -105,7 +105,7 @@ def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, d
     """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
     free = None if device == "cpu" else free_memory(device)
     if free is None or not steps:
-        return CPU_BATCH if card.network_size <= LARGE else CPU_BATCH_LARGE
+        return CPU_BATCH if card.flops < LARGE_FLOPS else CPU_BATCH_LARGE
     one = picture_bytes(steps, card.network_size) * (4 if precision == "float32" else 2)
     fitting = max(1, int(free * GPU_SHARE / one))
     return min(GPU_BATCH, 1 << (fitting.bit_length() - 1))

@@ -7,7 +7,7 @@
 Parts: (a) 12-megapixel JPEGs, (b) JPEGs of 640×480, (c) the first mask of one photo, (d) training, (e) `--help`, (f)
 peak memory. Each peer's run comes right after one of ours, again and again (A B A B …): the figure is the median of
 their ratios. "Whole run" has start-up inside for both; "start-up outside" compares masks a second in the middle of the
-run, from the first fifth of the files to the last tenth by when they were written. All pictures lie in the page cache.
+run, from two fifths of the files to the last tenth by when they were written. All pictures lie in the page cache.
 """
 
 import argparse

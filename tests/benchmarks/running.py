@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-STEADY_FROM, STEADY_TO = 0.2, 0.9  # of the files, in the order finished
+STEADY_FROM, STEADY_TO = 0.4, 0.9  # what is decoded while the network loads has been written by then, of 160 or more
 
 
 class Failed(Exception):
@@ -69,7 +69,7 @@ def answer(command: list[str]) -> Any:
 
 
 def steady_rate(out: Path) -> float | None:
-    """Returns masks a second between the first fifth and the last tenth of the PNGs in a folder, by when they were
+    """Returns masks a second between two fifths and the last tenth of the PNGs in a folder, by when they were
     written: neither start-up nor the last batch's drain, and any command can be asked for it.
     """
     times = sorted(path.stat().st_mtime_ns for path in out.rglob("*.png"))
