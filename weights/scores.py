@@ -29,13 +29,12 @@ from segtool.data.layout import find_dataset
 from segtool.data.truth import inspect_masks
 from segtool.engine.predictor import load_predictor
 from segtool.errors import DataError, SegtoolError
-from segtool.imaging.geometry import network_shape
 from segtool.imaging.metrics import Tally, scores_of
 from segtool.model.predictor import predict_function
 from segtool.model.unet import Architecture, count_flops
 from segtool.model.weights import load_weights
 from segtool.options import SynthOptions
-from segtool.pipeline import Predictor
+from segtool.pipeline import Predictor, shape_of
 from segtool.report.notices import Show
 from segtool.results import EXIT_DONE, EXIT_GATE
 from segtool.scores import card_figures
@@ -103,7 +102,7 @@ def scored(path: Path, data: Path, threshold: float) -> Card:
 def timed(path: Path, card: Card) -> Card:
     """Returns the card with the time a 4:3 picture of the network alone, in the precision `auto` chooses here."""
     predictor = load_predictor(path, precision="auto")
-    height, width = network_shape(3, 4, network_size=card.network_size, stride=card.stride)
+    height, width = shape_of(card)(3, 4)
     batch = np.random.default_rng(0).integers(0, 256, (BATCH, height, width, 3), np.uint8)
     for _ in range(3):
         predictor.predict(batch)

@@ -105,7 +105,7 @@ def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, d
     """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
     free = None if device == "cpu" else free_memory(device)
     if free is None or not steps:
-        return CPU_BATCH if card.flops < LARGE_FLOPS else CPU_BATCH_LARGE
+        return CPU_BATCH if 0 < card.flops < LARGE_FLOPS else CPU_BATCH_LARGE  # 0 is not known
     one = picture_bytes(steps, card.network_size) * (4 if precision == "float32" else 2)
     fitting = max(1, int(free * GPU_SHARE / one))
     return min(GPU_BATCH, 1 << (fitting.bit_length() - 1))

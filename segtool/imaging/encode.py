@@ -14,12 +14,10 @@ from contextlib import suppress
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from zlib_ng import zlib_ng
 
 from segtool.errors import ImageError
-
-Pixels = npt.NDArray[np.uint8]
+from segtool.imaging.codec import Pixels
 
 JPEG_QUALITY = 92
 JPEG_SIDE = 65_500  # of libjpeg

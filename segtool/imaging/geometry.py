@@ -72,12 +72,12 @@ def to_mask(probability: Probability, height: int, width: int, *, threshold: flo
     if made is not None:
         return made
     if channels == 1:
-        return (_scaled(probability[..., 0], height, width) >= np.float32(threshold)).view(np.uint8)
+        return (scaled(probability[..., 0], height, width) >= np.float32(threshold)).view(np.uint8)
     # Channel by channel: C full-size float planes of a 12-megapixel picture would be half a gigabyte.
-    best = _scaled(probability[..., 0], height, width)
+    best = scaled(probability[..., 0], height, width)
     indices = np.zeros((height, width), np.uint8)
     for channel in range(1, probability.shape[2]):
-        plane = _scaled(probability[..., channel], height, width)
+        plane = scaled(probability[..., channel], height, width)
         better = plane > best
         indices[better] = channel
         np.maximum(best, plane, out=best)
@@ -92,7 +92,7 @@ def runner_up(probability: Probability, indices: Pixels) -> Pixels:
     best = np.full((height, width), -1, np.float32)
     second = np.zeros((height, width), np.uint8)
     for channel in range(probability.shape[2]):
-        plane = _scaled(probability[..., channel], height, width)
+        plane = scaled(probability[..., channel], height, width)
         plane[indices == channel] = -1
         second[plane > best] = channel
         np.maximum(best, plane, out=best)
@@ -103,9 +103,9 @@ def to_soft(probability: Probability, height: int, width: int) -> Pixels:
     """Returns `(height, width)` uint8, `(h, w, C)` in [0, 1] scaled linearly and then to 255: the foreground's
     probability for one channel, else that of the likeliest class.
     """
-    best = _scaled(probability[..., 0], height, width)
+    best = scaled(probability[..., 0], height, width)
     for channel in range(1, probability.shape[2]):
-        cv2.max(best, _scaled(probability[..., channel], height, width), dst=best)
+        cv2.max(best, scaled(probability[..., channel], height, width), dst=best)
     return np.asarray(cv2.convertScaleAbs(best, alpha=255), np.uint8)
 
 
@@ -170,7 +170,8 @@ def flipped(predict: Callable[[Pixels], Probability]) -> Callable[[Pixels], Prob
     return averaged
 
 
-def _scaled(plane: Probability, height: int, width: int) -> Probability:
+def scaled(plane: Probability, height: int, width: int) -> Probability:
+    """Returns a `(h, w)` plane scaled linearly to `(height, width)` float32: a copy, also where that is its size."""
     if plane.shape == (height, width):
         return plane.copy()
     return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from segtool.imaging.codec import Pixels
+
 Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.intp]
 ValueOf = Callable[[Pixels | int, Positions, Positions], Floats]  # class, row, column -> how likely there

@@ -23,11 +23,11 @@ from segtool.engine import silent_stderr
 from segtool.errors import ModelError, OutputError, SegtoolError
 from segtool.files import make_folder, write_whole
 from segtool.imaging.codec import Pixels
-from segtool.imaging.geometry import Probability, network_shape
+from segtool.imaging.geometry import Probability
 from segtool.model.predictor import predict_function
 from segtool.model.trial import trial_picture
 from segtool.model.weights import load_weights
-from segtool.pipeline import Predict
+from segtool.pipeline import Predict, shape_of
 from segtool.results import Exported
 
 # Of a probability. Float32 sums taken in another order moved `person` by 3e-6 at most on 113 val photos, with ONNX
@@ -180,8 +180,8 @@ def _written(model: keras.Model, card: Card, path: Path, form: str) -> Predict:
 
 def _on_trials(predict: Predict, card: Card) -> list[Probability]:
     """Returns what `predict` says of every trial."""
-    shapes = [(n, network_shape(h, w, network_size=card.network_size, stride=card.stride)) for n, h, w in TRIALS]
-    return [predict(trial_picture(shape, count=count)) for count, shape in shapes]
+    shape = shape_of(card)
+    return [predict(trial_picture(shape(height, width), count=count)) for count, height, width in TRIALS]
 
 
 def _difference(found: Probability, expected: Probability) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from segtool.data.classes import MaskCoding, join_classes
@@ -11,7 +10,7 @@ from segtool.data.layout import Pair, pair_name
 from segtool.data.truth import read_truth
 from segtool.imaging.codec import Pixels, Size, SizeOf, read_resized
 from segtool.imaging.curves import probability_bins
-from segtool.imaging.geometry import Probability, to_mask
+from segtool.imaging.geometry import scaled, to_mask
 from segtool.imaging.metrics import Tally
 from segtool.pipeline import Predicted, Predictor, predicted, workers
 from segtool.scoring.counting import WINDOW, Asked, Counted, Tick, count_pair, tallied
@@ -40,7 +39,7 @@ def tally_pairs(
     def count(item: Predicted[Pair]) -> Counted:
         truth = read_truth(item.source, coding, item.size)
         found = to_dataset[to_mask(item.probability, *truth.shape, threshold=cut)]  # the mask `segtool mask` makes
-        bins = probability_bins(_at_size(item.probability[..., 0], *truth.shape)) if asked.histogram else None
+        bins = probability_bins(scaled(item.probability[..., 0], *truth.shape)) if asked.histogram else None
         return count_pair(item.source, truth, found, classes=classes, asked=asked, bins=bins)
 
     def name_of(item: Predicted[Pair]) -> str:
@@ -53,7 +52,3 @@ def tally_pairs(
         )  # fmt: skip
         counted = ordered_map(caught(count, failures, name=name_of), stream, pool, window=WINDOW)
         return tallied(counted, classes=classes, asked=asked, tick=tick)
-
-
-def _at_size(plane: Probability, height: int, width: int) -> Probability:
-    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
