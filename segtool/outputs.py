@@ -185,7 +185,7 @@ def _stream(run: _Run, segmenter: Segmenter, renders: Mapping[str, Render]) -> i
         _write(run, item.job, mask, segmenter, renders)
         return True
 
-    def goes_on(_: Job) -> bool:
+    def goes_on(_: object) -> bool:
         return not (run.options.running.fail_fast and run.failures.failures)
 
     with (
@@ -196,7 +196,7 @@ def _stream(run: _Run, segmenter: Segmenter, renders: Mapping[str, Render]) -> i
         jobs = takewhile(goes_on, interrupt.until(run.plan.jobs))
         masks = segmenter.stream(jobs, Reading(run.whole, run.resized, run.by_rows), pool, run.failures)
         safe = caught(finish, run.failures, name=lambda item: item.job)
-        for finished in ordered_map(safe, masks, pool, window=segmenter.ahead):
+        for finished in ordered_map(safe, takewhile(goes_on, masks), pool, window=segmenter.ahead):
             run.done += bool(finished)
             bar.update()
     return interrupt.exit_code

@@ -10,6 +10,7 @@ from segtool.engine import backend
 from segtool.errors import SegtoolError, UsageError
 
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where the driver is loaded
+AMD = Path("/dev/kfd")
 OUT_OF_MEMORY = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "OOM when allocating")
 INSTALL = "install its CUDA build with: pip install 'segtool[gpu]'"
 
@@ -40,6 +41,15 @@ def choose_device(asked: str, *, require_gpu: bool, notice: Callable[[str], obje
         raise SegtoolError(f"--device {asked} is not there: this machine has gpu:0 to gpu:{len(gpus) - 1}.")
     _use_only("gpu", index)
     return f"gpu:{index}"
+
+
+def surely_cpu(asked: str, *, require_gpu: bool) -> bool:
+    """Returns whether TensorFlow will run on the CPU, known without importing it; False leaves that to `choose_device`,
+    and so does any wish that is to be told as wrong.
+    """
+    if backend() != "tensorflow" or require_gpu or asked not in ("auto", "cpu"):
+        return False
+    return asked == "cpu" or not (machine_has_gpu() or AMD.exists())
 
 
 def gpu_names() -> list[str]:

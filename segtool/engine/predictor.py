@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from segtool.card import Card, read_card
 from segtool.engine import backend, import_backend
-from segtool.engine.device import choose_device, free_memory, out_of_memory
+from segtool.engine.device import choose_device, free_memory, out_of_memory, surely_cpu
 from segtool.engine.network import Step, picture_bytes, read_steps
 from segtool.engine.precision import Precision, running_precision
+from segtool.engine.tensorflow_c import library
 from segtool.errors import DeviceMemoryError, UsageError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
@@ -34,14 +35,21 @@ def load_predictor(
     `import_backend`. On TensorFlow's CPU a picture's probability depends on nothing but the picture.
     Raises ModelError, UsageError, or SegtoolError when a GPU is asked for and there is none.
     """
-    import_backend(alone=alone)
-    where = choose_device(device, require_gpu=require_gpu, notice=notice)
+    # For a network of ours on a CPU TensorFlow's library is enough; its Python package takes seconds to import.
+    light = surely_cpu(device, require_gpu=require_gpu) and library() is not None
+    where = "cpu"
+    if not light:
+        import_backend(alone=alone)
+        where = choose_device(device, require_gpu=require_gpu, notice=notice)
     chosen = running_precision(precision, where)
     card = read_card(path)
     steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
     if steps and steps[-1].channels(steps) == card.channels:
         predict = run_steps(steps, chosen, where, coarse=coarse)
     else:
+        if light:
+            import_backend(alone=alone)
+            choose_device(device, require_gpu=require_gpu, notice=notice)
         predict, chosen = _with_keras(path, precision, chosen, where)
     return Predictor(
         telling_memory(predict), card, chosen, where, batch_size=batch_size(steps, card, chosen, where),
@@ -55,6 +63,10 @@ def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coars
         from segtool.engine.with_jax import jax_function
 
         return _few_shapes(jax_function(steps, precision, coarse=coarse))
+    if device == "cpu" and library() is not None:
+        from segtool.engine.with_tensorflow_c import tensorflow_c_function
+
+        return tensorflow_c_function(steps, precision)
     from segtool.engine.with_tensorflow import tensorflow_function
 
     if device == "cpu":

@@ -1,0 +1,130 @@
+"""TensorFlow's library alone: the bits of the Python package, what it refuses, where it is not used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segtool.card import find_weights
+from segtool.engine import device, tensorflow_c
+from segtool.engine.device import surely_cpu
+from segtool.engine.network import Array, Step, read_steps
+from segtool.engine.precision import Precision
+from segtool.engine.predictor import load_predictor, run_steps
+from segtool.engine.tensorflow_c import FLOAT32, UINT8, Graph, Session, library
+from segtool.engine.with_tensorflow import tensorflow_function
+from segtool.engine.with_tensorflow_c import tensorflow_c_function
+from segtool.errors import SegtoolError
+
+pytestmark = pytest.mark.skipif(library() is None, reason="TensorFlow's library is not one that is known")
+
+
+def floats(*values: float) -> Array:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["shapes", "person", "cells", "street"])  # transposed, residual, two strides, softmax
+def test_the_library_alone_gives_the_bits_of_the_python_package(name: str, precision: Precision) -> None:
+    steps = read_steps(find_weights(name))
+    assert steps is not None
+    alone, whole = tensorflow_c_function(steps, precision), tensorflow_function(steps, precision)
+    for shape in ((1, 64, 96, 3), (3, 96, 64, 3), (3, 64, 64, 3)):
+        batch = np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
+        np.testing.assert_array_equal(alone(batch), whole(batch))
+
+
+def test_a_pool_with_a_border_and_a_sum_of_three_are_those_of_the_python_package() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype(np.float32)
+    steps = (
+        Step("in", "picture"), Step("scaled", "affine", ("in",), scale=floats(0.1), bias=floats(1, 2, 3)),
+        Step("a", "conv", ("scaled",), kernel=kernel, stride=(2, 1), padding="valid"),
+        Step("b", "pool", ("a",), size=(3, 2), stride=(2, 1), padding="valid"), Step("c", "relu", ("b",)),
+        Step("d", "add", ("b", "c", "b")), Step("e", "affine", ("d",), scale=floats(2), bias=floats(1, 2, 3, 4)),
+        Step("f", "join", ("e", "c", "d")), Step("out", "softmax", ("f",)),
+    )  # fmt: skip
+    batch = np.random.default_rng(1).integers(0, 256, (2, 21, 17, 3), np.uint8)
+    found = tensorflow_c_function(steps, "float32")(batch)
+    assert found.shape[3] == 12
+    np.testing.assert_array_equal(found, tensorflow_function(steps, "float32")(batch))
+
+
+def test_masks_are_made_without_importing_tensorflow_or_keras(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom segtool.cli import main\n"
+        f"sys.argv = ['segtool', 'mask', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, '-w', 'shapes', '-q']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n"
+        "    print(stop.code, [n for n in ('tensorflow', 'keras') if n in sys.modules])\n"
+    )
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 []\n", done.stderr
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_what_tensorflow_refuses_is_told_in_its_words() -> None:
+    graph = Graph()
+    picture = graph.add("Placeholder", dtype=UINT8)
+    with pytest.raises(SegtoolError, match="NoSuchThing"):
+        graph.add("NoSuchThing", picture)
+    with pytest.raises(SegtoolError, match="AddV2"):
+        graph.add("AddV2", picture, graph.constant(np.ones((2, 2), np.float32)))
+    added = graph.add("AddV2", graph.add("Cast", picture, DstT=FLOAT32), graph.constant(np.ones((2, 2), np.float32)))
+    session = Session(graph)
+    with pytest.raises(SegtoolError, match="Incompatible shapes"):
+        session.run(picture, np.zeros((3, 5), np.uint8), added)
+    np.testing.assert_array_equal(session.run(picture, np.full((2, 2), 4, np.uint8), added), np.full((2, 2), 5.0))
+
+
+def test_memory_that_runs_out_is_told_as_such() -> None:
+    graph = Graph()
+    shape = graph.add("Placeholder", dtype=tensorflow_c.INT32)
+    filled = graph.add("Fill", shape, graph.constant(np.array(1, np.float32)))
+    with pytest.raises(MemoryError):
+        Session(graph).run(shape, np.array([1 << 30, 1 << 20], np.int32), filled)  # four pebibytes
+
+
+@pytest.mark.parametrize(
+    ("asked", "require", "there", "sure"),
+    [
+        ("auto", False, False, True), ("auto", False, True, False), ("cpu", False, True, True),
+        ("cpu", True, False, False), ("auto", True, False, False), ("gpu", False, False, False),
+        ("nonsense", False, False, False),
+    ],
+)  # fmt: skip
+def test_only_where_no_gpu_can_be_meant_is_none_looked_for(
+    asked: str, require: bool, there: bool, sure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "machine_has_gpu", lambda: there)
+    assert surely_cpu(asked, require_gpu=require) is sure
+    monkeypatch.setattr(device, "backend", lambda: "jax")
+    assert not surely_cpu(asked, require_gpu=require)
+
+
+@pytest.mark.parametrize("missing", ["library", "function", "plugins"])
+def test_without_the_library_as_it_is_known_the_python_package_does_the_same(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    expected = load_predictor(find_weights("shapes"), precision="float32").predict(batch)
+    library.cache_clear()
+    if missing == "library":
+        monkeypatch.setattr(tensorflow_c, "LIBRARY", "libtensorflow_cc.so.3")
+    elif missing == "function":
+        monkeypatch.setattr(tensorflow_c, "FUNCTIONS", {"TF_NoSuchThing": (None,)})
+    else:
+        (tmp_path / "tensorflow-plugins").mkdir()
+        spec = type("Spec", (), {"origin": str(tmp_path / "tensorflow" / "__init__.py")})
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    try:
+        assert library() is None
+        monkeypatch.setattr("segtool.engine.with_tensorflow_c.tensorflow_c_function", None)
+        steps = read_steps(find_weights("shapes"))
+        assert steps is not None
+        np.testing.assert_array_equal(run_steps(steps, "float32", "cpu")(batch), expected)
+    finally:
+        library.cache_clear()
