@@ -1,7 +1,7 @@
 """Runs networks with TensorFlow or JAX, without Keras. It is TensorFlow unless KERAS_BACKEND says otherwise.
 
-On a CPU networks of ours take TensorFlow's library alone (`with_tensorflow_c`). Its Python package is imported for GPUs, for
-networks that only Keras runs, and where the library is not as it is known (`with_tensorflow`).
+On a CPU networks of ours take TensorFlow's library alone (`with_tensorflow_c`). Its Python package is imported for
+GPUs, for networks that only Keras runs, and where the library is not as it is known (`with_tensorflow`).
 """
 
 import ctypes
