@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +175,6 @@ def test_a_gpu_gets_as_many_pictures_at_once_as_a_share_of_its_free_memory_holds
         monkeypatch.setattr(predictor, "free_memory", lambda device, free=free: free)
         assert batch_size(steps, card, "bfloat16", "gpu:0") == fitting
     assert batch_size(steps, card, "bfloat16", "cpu") == 16
-    assert batch_size(steps, replace(card, flops=10**10), "bfloat16", "cpu") == 8
 
 
 def test_a_loaded_predictor_knows_its_card_precision_and_device(tmp_path: Path) -> None:

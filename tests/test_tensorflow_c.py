@@ -33,10 +33,12 @@ def test_the_library_alone_gives_the_bits_of_the_python_package(name: str, preci
     alone, whole = tensorflow_c_function(steps, precision), tensorflow_function(steps, precision)
     for shape in ((1, 64, 96, 3), (3, 96, 64, 3), (3, 64, 64, 3)):
         batch = np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
-        np.testing.assert_array_equal(alone(batch), whole(batch))
+        np.testing.assert_array_equal(
+            alone(batch), np.concatenate([whole(batch[i : i + 1]) for i in range(len(batch))])
+        )
 
 
-def test_a_pool_with_a_border_and_a_sum_of_three_are_those_of_the_python_package() -> None:
+def test_a_border_not_padded_and_a_sum_of_three_are_as_in_the_python_package() -> None:
     kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype(np.float32)
     steps = (
         Step("in", "picture"), Step("scaled", "affine", ("in",), scale=floats(0.1), bias=floats(1, 2, 3)),
@@ -47,8 +49,8 @@ def test_a_pool_with_a_border_and_a_sum_of_three_are_those_of_the_python_package
     )  # fmt: skip
     batch = np.random.default_rng(1).integers(0, 256, (2, 21, 17, 3), np.uint8)
     found = tensorflow_c_function(steps, "float32")(batch)
-    assert found.shape[3] == 12
-    np.testing.assert_array_equal(found, tensorflow_function(steps, "float32")(batch))
+    assert found.shape == (2, 4, 14, 12)
+    np.testing.assert_allclose(found, tensorflow_function(steps, "float32")(batch), atol=1e-6)
 
 
 def test_masks_are_made_without_importing_tensorflow_or_keras(tmp_path: Path) -> None:
@@ -125,6 +127,6 @@ def test_without_the_library_as_it_is_known_the_python_package_does_the_same(
         monkeypatch.setattr("segtool.engine.with_tensorflow_c.tensorflow_c_function", None)
         steps = read_steps(find_weights("shapes"))
         assert steps is not None
-        np.testing.assert_array_equal(run_steps(steps, "float32", "cpu")(batch), expected)
+        np.testing.assert_allclose(run_steps(steps, "float32", "cpu")(batch), expected, atol=1e-6)
     finally:
         library.cache_clear()

@@ -17,6 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow's default only where the CPU has AVX-512. Without it, Eigen sums in an order that depends on batch and
 # threads: `person` in float32 moved by up to 3e-7, and the bytes of probabilities with it. No slower on AVX2.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# A session's threads are its own, where TensorFlow's way is that the first session's are everybody's.
+os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
 # What TensorFlow and h5py add to the environment while they are imported, added before there are threads. A new
 # variable makes glibc move the table of all, which libjpeg reads for every picture: of some 200 runs one died of that,
 # in getenv. To change a variable that is there moves nothing.

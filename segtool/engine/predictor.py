@@ -18,9 +18,7 @@ from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
 from segtool.pipeline import Predict, Predictor
 
-# A picture of 256×192 took `person` (1.7 GFLOP) 2.46 ms in batches of 8, 2.31 in batches of 16 and of 32. A network of
-# 24 GFLOP takes the same time in all three, but not the same memory.
-CPU_BATCH, CPU_BATCH_LARGE, LARGE_FLOPS = 16, 8, 8e9
+CPU_BATCH = 16  # run one by one, on a core each: see with_tensorflow_c
 GPU_BATCH = 64  # at most: a batch waits for pictures of one shape
 GPU_SHARE = 0.25  # of the free memory, for one batch of the two that are under way
 
@@ -45,7 +43,7 @@ def load_predictor(
     card = read_card(path)
     steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
     if steps and steps[-1].channels(steps) == card.channels:
-        predict = run_steps(steps, chosen, where, coarse=coarse)
+        predict = run_steps(steps, chosen, where, coarse=coarse, same_bits=alone)
     else:
         if light:
             import_backend(alone=alone)
@@ -57,7 +55,9 @@ def load_predictor(
     )  # fmt: skip
 
 
-def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False) -> Predict:
+def run_steps(
+    steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False, same_bits: bool = False
+) -> Predict:
     """Returns the function that runs a network given as `steps` with the backend there is."""
     if backend() == "jax":
         from segtool.engine.with_jax import jax_function
@@ -66,7 +66,7 @@ def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coars
     if device == "cpu" and library() is not None:
         from segtool.engine.with_tensorflow_c import tensorflow_c_function
 
-        return tensorflow_c_function(steps, precision)
+        return tensorflow_c_function(steps, precision, same_bits=same_bits)
     from segtool.engine.with_tensorflow import tensorflow_function
 
     if device == "cpu":
@@ -117,7 +117,7 @@ def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, d
     """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
     free = None if device == "cpu" else free_memory(device)
     if free is None or not steps:
-        return CPU_BATCH if 0 < card.flops < LARGE_FLOPS else CPU_BATCH_LARGE  # 0 is not known
+        return CPU_BATCH
     one = picture_bytes(steps, card.network_size) * (4 if precision == "float32" else 2)
     fitting = max(1, int(free * GPU_SHARE / one))
     return min(GPU_BATCH, 1 << (fitting.bit_length() - 1))

@@ -25,7 +25,9 @@ FLOAT32, UINT8, INT32, BFLOAT16 = 1, 4, 3, 14  # TF_DataType
 TYPES = {"float32": FLOAT32, "uint8": UINT8, "int32": INT32, "bfloat16": BFLOAT16}
 NAMES = {number: name for name, number in TYPES.items()}
 RESOURCE_EXHAUSTED = 8  # TF_Code
-NO_GPU = b"\x0a\x07\x0a\x03GPU\x10\x00"  # a ConfigProto whose device_count (field 1) is {"GPU": 0}
+# Messages of a ConfigProto: device_count (field 1) is {"GPU": 0}; intra_op_parallelism_threads (2) is 1, and
+# inter_op_parallelism_threads (5) is -1, for whoever calls.
+NO_GPU, ONE_THREAD = b"\x0a\x07\x0a\x03GPU\x10\x00", b"\x10\x01\x28" + b"\xff" * 9 + b"\x01"
 
 _pointer, _text, _size, _int, _int64 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int64
 
@@ -121,6 +123,9 @@ class Graph:
     pointer: int = field(default_factory=lambda: _library().TF_NewGraph())
     count: int = 0
 
+    def __post_init__(self) -> None:
+        weakref.finalize(self, _library().TF_DeleteGraph, self.pointer).atexit = False  # after its sessions
+
     def add(self, kind: str, *inputs: Output | Sequence[Output], **attributes: str | int | tuple[int, ...]) -> Output:
         """Adds an operation of `kind`. An input may be a list; attributes are texts, types and lists of numbers.
 
@@ -161,15 +166,16 @@ class Graph:
 
 
 class Session:
-    """Runs a finished graph on the CPU; may be used by several threads at once."""
+    """Runs a finished graph on the CPU, with all cores or on the calling thread. Threads may share it."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, one_thread: bool = False) -> None:
         c, options = _library(), _library().TF_NewSessionOptions()
+        config = NO_GPU + ONE_THREAD if one_thread else NO_GPU
         with silent_stderr(), _Status() as status:
-            c.TF_SetConfig(options, NO_GPU, len(NO_GPU), status)
+            c.TF_SetConfig(options, config, len(config), status)
             self.pointer: int = c.TF_NewSession(graph.pointer, options, status)
         c.TF_DeleteSessionOptions(options)
-        weakref.finalize(self, _delete, self.pointer, graph.pointer).atexit = False
+        weakref.finalize(self, _delete, self.pointer).atexit = False
 
     def run(self, given: Output, value: npt.NDArray[Any], wanted: Output) -> npt.NDArray[Any]:
         """Returns `wanted`, the output `given` being `value`. Raises MemoryError, and SegtoolError for all else."""
@@ -185,10 +191,9 @@ class Session:
         return _from_tensor(results[0])
 
 
-def _delete(session: int, graph: int) -> None:
+def _delete(session: int) -> None:
     with _Status() as status:
         _library().TF_DeleteSession(session, status)
-    _library().TF_DeleteGraph(graph)
 
 
 def _to_tensor(array: npt.NDArray[Any]) -> int:
