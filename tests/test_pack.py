@@ -38,11 +38,13 @@ def test_a_packed_network_is_smaller_and_the_same_to_float16(script: ModuleType,
     assert list(tmp_path.iterdir()) == [after]
 
 
-def test_a_kernel_beyond_float16_is_left_as_it_is_with_its_file(script: ModuleType, tmp_path: Path) -> None:
+def test_a_kernel_beyond_float16_is_left_as_it_is_with_its_file(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "shapes.keras"
     shutil.copy(find_weights("shapes"), path)
     before = path.read_bytes()
-    script.LARGEST = 1e-9
+    monkeypatch.setattr(script, "LARGEST", 1e-9)
     with pytest.raises(ValueError, match="beyond"):
         script.pack(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

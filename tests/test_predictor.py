@@ -121,9 +121,29 @@ def test_normalisation_is_folded_into_convolutions_and_into_transposed_ones(tmp_
     model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
     steps = read_steps(save(tmp_path / "tiny.keras", model))
     assert steps is not None
-    assert [s.kind for s in steps] == ["picture", "affine", "conv", "grow", "conv", "softmax"]
+    assert [s.kind for s in steps] == ["picture", "affine", "conv", "conv", "spread", "conv", "softmax"]
     found = run_steps(steps, "float32", "cpu")(pictures(2, 8, 16))
     np.testing.assert_allclose(found, model.predict(pictures(2, 8, 16), verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [
+        (4, 2, "same"), (3, 2, "same"), (5, 3, "same"), (1, 2, "same"), (2, 2, "valid"), ((3, 4), 2, "same"),
+        (3, 1, "same"),
+    ],
+)  # fmt: skip
+def test_a_transposed_convolution_is_one_of_stride_1_and_a_spread(
+    kernel: int | tuple[int, int], stride: int, padding: str, tmp_path: Path
+) -> None:
+    image = keras.Input((None, None, 3), dtype="uint8")
+    x = keras.layers.Conv2DTranspose(2, kernel, strides=stride, padding=padding)(keras.layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(x))
+    steps = read_steps(save(tmp_path / "tiny.keras", model))
+    assert steps is not None and [s.kind for s in steps][2:] == ["conv", *["spread"] * (stride > 1), "conv", "sigmoid"]
+    found = run_steps(steps, "float32", "cpu")(pictures(2, 6, 8))
+    assert found.shape == (2, 6 * stride, 8 * stride, 1)
+    np.testing.assert_allclose(found, model.predict(pictures(2, 6, 8), verbose=0), atol=1e-6)
 
 
 def test_a_sum_whose_parts_are_needed_elsewhere_is_not_folded_into_them(tmp_path: Path) -> None:
@@ -150,6 +170,8 @@ def other_networks() -> dict[str, keras.Model]:
         "dilated": keras.layers.Conv2D(1, 3, padding="same", dilation_rate=2)(x),
         "grouped": keras.layers.Conv2D(1, 1)(keras.layers.Conv2D(3, 1, groups=3)(x)),
         "shared": keras.layers.Conv2D(1, 1)(shared(shared(x))),
+        "grown beyond its block": keras.layers.Conv2DTranspose(1, 3, strides=2, padding="valid")(x),
+        "grown in one direction": keras.layers.Conv2DTranspose(1, 2, strides=(2, 1), padding="same")(x),
         "tanh": keras.layers.Conv2D(1, 1, activation="tanh")(x),
     }
     return {name: keras.Model(image, y) for name, y in made.items()}

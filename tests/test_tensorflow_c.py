@@ -1,4 +1,4 @@
-"""TensorFlow's library alone: the bits of the Python package, what it refuses, where it is not used."""
+"""TensorFlow's library alone: what the Python package gives, what it refuses, where it is not used."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def floats(*values: float) -> Array:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["shapes", "person", "cells", "street"])  # transposed, residual, two strides, softmax
-def test_the_library_alone_gives_the_bits_of_the_python_package(name: str, precision: Precision) -> None:
+def test_the_library_alone_gives_what_the_python_package_gives(name: str, precision: Precision) -> None:
     steps = read_steps(find_weights(name))
     assert steps is not None
     alone, whole = tensorflow_c_function(steps, precision), tensorflow_function(steps, precision)

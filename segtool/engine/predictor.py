@@ -51,7 +51,7 @@ def load_predictor(
         predict, chosen = _with_keras(path, precision, chosen, where)
     return Predictor(
         telling_memory(predict), card, chosen, where, batch_size=batch_size(steps, card, chosen, where),
-        in_flight=1 if where == "cpu" else 2,
+        in_flight=1 if where == "cpu" and not light else 2,
     )  # fmt: skip
 
 

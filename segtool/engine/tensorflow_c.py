@@ -32,6 +32,10 @@ NO_GPU, ONE_THREAD = b"\x0a\x07\x0a\x03GPU\x10\x00", b"\x10\x01\x28" + b"\xff" *
 _pointer, _text, _size, _int, _int64 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int64
 
 
+class Count(int):
+    """A number as an operation's attribute, where a plain one is a type."""
+
+
 class Output(ctypes.Structure):
     """TF_Output: what an operation of a graph gives."""
 
@@ -57,6 +61,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {  # what each returns, and takes
     "TF_AddInputList": (None, _pointer, _outputs, _int),
     "TF_SetAttrType": (None, _pointer, _text, _int),
     "TF_SetAttrString": (None, _pointer, _text, _text, _size),
+    "TF_SetAttrInt": (None, _pointer, _text, _int64),
     "TF_SetAttrIntList": (None, _pointer, _text, _int64s, _int),
     "TF_SetAttrTensor": (None, _pointer, _text, _pointer, _pointer),
     "TF_FinishOperation": (_pointer, _pointer, _pointer),
@@ -127,7 +132,7 @@ class Graph:
         weakref.finalize(self, _library().TF_DeleteGraph, self.pointer).atexit = False  # after its sessions
 
     def add(self, kind: str, *inputs: Output | Sequence[Output], **attributes: str | int | tuple[int, ...]) -> Output:
-        """Adds an operation of `kind`. An input may be a list; attributes are texts, types and lists of numbers.
+        """Adds an operation of `kind`. An input may be a list, an attribute text, a type, a count, or numbers.
 
         Raises SegtoolError where TensorFlow does not take it.
         """
@@ -140,6 +145,8 @@ class Graph:
         for name, value in attributes.items():
             if isinstance(value, str):
                 c.TF_SetAttrString(operation, name.encode(), value.encode(), len(value))
+            elif isinstance(value, Count):
+                c.TF_SetAttrInt(operation, name.encode(), value)
             elif isinstance(value, int):
                 c.TF_SetAttrType(operation, name.encode(), value)
             else:

@@ -44,11 +44,13 @@ def _run(step: Step, given: Sequence[jax.Array], weights: Sequence[jax.Array], d
             return (x.astype(jnp.float32) * step.scale + step.bias).astype(dtype)
         case "conv":
             convolve = partial(lax.conv_general_dilated, dimension_numbers=LAYOUT)
-            return _biased(convolve(x, weights[0], step.stride, step.padding.upper()), weights)
-        case "grow":
-            # The gradient of a convolution, and the kernel is that one's: in and out are the other way round.
-            grow = partial(lax.conv_transpose, dimension_numbers=LAYOUT, transpose_kernel=True)
-            return _biased(grow(x, weights[0], step.stride, step.padding.upper()), weights)
+            x = convolve(x, weights[0], step.stride, step.padding.upper())
+            return x + weights[1] if len(weights) > 1 else x
+        case "spread":
+            batch, height, width, channels = x.shape
+            side = step.stride[0]
+            blocks = x.reshape(batch, height, width, side, side, channels // side**2).transpose(0, 1, 3, 2, 4, 5)
+            return blocks.reshape(batch, height * side, width * side, -1)
         case "pool":
             window, strides = (1, *step.size, 1), (1, *step.stride, 1)
             return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, step.padding.upper())
@@ -62,7 +64,3 @@ def _run(step: Step, given: Sequence[jax.Array], weights: Sequence[jax.Array], d
             return getattr(jax.nn, step.kind)(x.astype(jnp.float32))
         case _:
             raise ValueError(step.kind)
-
-
-def _biased(x: jax.Array, weights: Sequence[jax.Array]) -> jax.Array:
-    return x + weights[1] if len(weights) > 1 else x

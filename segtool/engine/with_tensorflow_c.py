@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segtool.engine.network import Array, Step
 from segtool.engine.precision import Precision
-from segtool.engine.tensorflow_c import FLOAT32, TYPES, UINT8, Graph, Output, Session
+from segtool.engine.tensorflow_c import FLOAT32, TYPES, UINT8, Count, Graph, Output, Session
 from segtool.imaging.codec import Pixels
 from segtool.pipeline import cores
 
@@ -54,16 +54,9 @@ def _add(graph: Graph, step: Step, given: Sequence[Output], dtype: np.dtype[Any]
             return x if dtype == np.float32 else graph.add("Cast", x, DstT=TYPES[dtype.name])
         case "conv":
             x = graph.add("Conv2D", given[0], _constant(graph, step.kernel, dtype), strides=strides, padding=padding)
-            return _biased(graph, x, step.bias, dtype)
-        case "grow":
-            assert step.kernel is not None
-            shape = graph.add(
-                "Mul", graph.add("Shape", given[0]), graph.constant(np.array([1, *step.stride, 0], np.int32))
-            )
-            shape = graph.add("AddV2", shape, graph.constant(np.array([0, 0, 0, step.kernel.shape[2]], np.int32)))
-            kernel = _constant(graph, step.kernel, dtype)
-            x = graph.add("Conv2DBackpropInput", shape, kernel, given[0], strides=strides, padding=padding)
-            return _biased(graph, x, step.bias, dtype)
+            return x if step.bias is None else graph.add("BiasAdd", x, _constant(graph, step.bias, dtype))
+        case "spread":
+            return graph.add("DepthToSpace", given[0], block_size=Count(step.stride[0]))
         case "pool":
             return graph.add("MaxPool", given[0], ksize=(1, *step.size, 1), strides=strides, padding=padding)
         case "join":
@@ -77,10 +70,6 @@ def _add(graph: Graph, step: Step, given: Sequence[Output], dtype: np.dtype[Any]
             return graph.add(step.kind.capitalize(), x)
         case _:
             raise ValueError(step.kind)
-
-
-def _biased(graph: Graph, x: Output, bias: Array | None, dtype: np.dtype[Any]) -> Output:
-    return x if bias is None else graph.add("BiasAdd", x, _constant(graph, bias, dtype))
 
 
 def _constant(graph: Graph, array: Array | None, dtype: np.dtype[Any]) -> Output:
