@@ -43,6 +43,8 @@ class Output(ctypes.Structure):
 
 
 _int64s, _outputs, _pointers = ctypes.POINTER(_int64), ctypes.POINTER(Output), ctypes.POINTER(_pointer)
+# All but these are done sooner than other threads could use Python's lock, which it takes long to get back.
+LONG = ("TF_NewSession", "TF_SessionRun", "TF_DeleteSession")
 FUNCTIONS: dict[str, tuple[Any, ...]] = {  # what each returns, and takes
     "TF_NewStatus": (_pointer,),
     "TF_DeleteStatus": (None, _pointer),
@@ -78,7 +80,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {  # what each returns, and takes
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def library() -> ctypes.PyDLL | None:
     """Returns TensorFlow's library with its functions declared. None where there is none, or another than is known, or
     there are devices of other makers (`tensorflow-plugins`), which the Python package loads.
     """
@@ -90,16 +92,17 @@ def library() -> ctypes.CDLL | None:
         return None
     try:
         with silent_stderr():
-            found = ctypes.CDLL(str(folder / LIBRARY))
+            unlocked, found = ctypes.CDLL(str(folder / LIBRARY)), ctypes.PyDLL(str(folder / LIBRARY))
         for name, (returned, *taken) in FUNCTIONS.items():
-            function = getattr(found, name)
+            function = getattr(unlocked if name in LONG else found, name)
             function.restype, function.argtypes = returned, taken
+            setattr(found, name, function)
     except (OSError, AttributeError):
         return None
     return found
 
 
-def _library() -> ctypes.CDLL:
+def _library() -> ctypes.PyDLL:
     found = library()
     assert found is not None  # whoever builds a graph has asked for the library
     return found
@@ -115,8 +118,10 @@ class _Status:
         return self.status
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        code, message = _library().TF_GetCode(self.status), _library().TF_Message(self.status).decode(errors="replace")
-        _library().TF_DeleteStatus(self.status)
+        c = _library()
+        code = c.TF_GetCode(self.status)
+        message = c.TF_Message(self.status).decode(errors="replace") if code else ""
+        c.TF_DeleteStatus(self.status)
         if code and kind is None:
             raise MemoryError(message) if code == RESOURCE_EXHAUSTED else SegtoolError(f"TensorFlow says: {message}")
 

@@ -32,10 +32,11 @@ def tensorflow_c_function(
     for step in steps:
         results[step.name] = _add(graph, step, [results[name] for name in step.inputs], dtype)
     picture, last = next(results[step.name] for step in steps if not step.inputs), results[steps[-1].name]
-    session, threads = cache(partial(Session, graph)), ThreadPoolExecutor(cores())
+    narrow, wide, threads = Session(graph, one_thread=True), cache(partial(Session, graph)), ThreadPoolExecutor(cores())
 
     def run(batch: Pixels) -> npt.NDArray[Any]:
-        narrow = session(one_thread=len(batch) > 1 or same_bits)
+        if len(batch) == 1 and not same_bits:
+            return wide().run(picture, batch, last)
         alone = [batch[i : i + 1] for i in range(len(batch))]
         return np.concatenate(list(threads.map(lambda one: narrow.run(picture, one, last), alone)))
 
