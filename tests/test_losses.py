@@ -10,6 +10,7 @@ import segtool.model  # noqa: F401  # chooses the Keras backend
 
 # isort: split
 import tensorflow as tf
+from scipy import ndimage
 
 from segtool.errors import UsageError
 from segtool.imaging.metrics import Tally, confusion, scores_of
@@ -33,6 +34,18 @@ def draw(classes: int, *, counted: float = SOME, seed: int = 0, spread: float = 
 WEIGHTS = {2: (0.5, 2.0), 3: (0.3, 1.0, 4.0), 5: (1.0, 2.0, 0.0, 3.0, 0.5)}
 
 
+def gap_share(objects: Array) -> Array:
+    """Returns `(h, w)`: in how many of four closings by squares of growing reach a pixel without object is filled."""
+    wide = np.pad(objects, 8)
+    far = np.pad(np.ones_like(objects), 8)  # what is beyond the border erodes nothing
+    filled = np.zeros(objects.shape)
+    for reach in (1, 2, 3, 4):
+        square = np.ones((2 * reach + 1,) * 2, bool)
+        grown = ndimage.binary_dilation(wide, square) | ~far
+        filled += ndimage.binary_erosion(grown, square)[8:-8, 8:-8] & ~objects
+    return filled / 4
+
+
 def definition(name: str, truth: Array, logits: Array, weights: tuple[float, ...] = ()) -> float:
     """Returns one term of a loss by its definition, pixel by pixel and class by class."""
     ids, wide = truth[..., 0].ravel(), logits.astype(np.float64).reshape(-1, logits.shape[-1])
@@ -45,6 +58,11 @@ def definition(name: str, truth: Array, logits: Array, weights: tuple[float, ...
         weight = np.array(weights or [1.0] * classes)[ids]
         true = p[np.arange(len(ids)), ids]
         values = -np.log(true) * ((1 - true) ** 2 if name == "focal" else 1)
+        return float((values * weight).sum() / weight.sum()) if weight.sum() else 0.0
+    if name == "gap":
+        weight = np.array(weights or [1.0] * classes)[ids]
+        shares = np.stack([gap_share((mask != 0) & (mask != 255)) for mask in truth[..., 0]]).ravel()[counted]
+        values = -np.log(p[np.arange(len(ids)), ids]) * shares
         return float((values * weight).sum() / weight.sum()) if weight.sum() else 0.0
     a, b = (0.5, 0.5) if name == "dice" else (0.3, 0.7)
     losses = []
@@ -60,12 +78,21 @@ def definition(name: str, truth: Array, logits: Array, weights: tuple[float, ...
 @pytest.mark.parametrize("counted", [ALL, SOME, NOTHING])
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", ["ce", "dice", "focal", "tversky"])
+@pytest.mark.parametrize("name", ["ce", "dice", "focal", "tversky", "gap"])
 def test_every_term_is_its_definition(name: str, weighted: bool, classes: int, counted: float) -> None:
     weights = WEIGHTS[classes] if weighted else ()
     truth, logits = draw(classes, counted=counted, seed=classes)
     wanted = definition(name, truth, logits, weights)
     assert float(make_loss(name, classes=classes, weights=weights)(truth, logits)) == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize(("width", "factor"), [(1, 11), (2, 11), (4, 8.5), (8, 3.5), (9, 1), (20, 1)])
+def test_a_gap_weighs_more_the_narrower_it_is(width: int, factor: float) -> None:
+    truth = np.ones((1, 40, 40, 1), np.uint8)
+    truth[:, :, 10 : 10 + width] = 0
+    found = float(make_loss("ce+10*gap", classes=2)(truth, np.zeros(truth.shape, np.float32)))
+    gap = width / 40
+    assert found == pytest.approx(np.log(2) * (1 - gap + gap * factor), abs=1e-4)
 
 
 @pytest.mark.parametrize("classes", [3, 5])
@@ -100,7 +127,7 @@ def test_a_sum_of_losses_is_the_sum_of_its_terms(text: str, terms: list[tuple[fl
 
 @pytest.mark.parametrize("text", ["", "mse", "ce+", "ce-dice", "0*ce", "1.2.3*ce", "ce*2", "ce dice", "Lambda"])
 def test_what_is_no_loss_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="is no sum of ce, dice, focal, tversky"):
+    with pytest.raises(UsageError, match="is no sum of ce, dice, focal, tversky, gap"):
         make_loss(text, classes=2)
 
 

@@ -91,7 +91,11 @@ def train(
     ] = TRAIN.learning_rate,
     loss: Annotated[
         str | None,
-        typer.Option(metavar="SUM", help="Sum of ce, dice, focal and tversky, as ce+0.5*dice.", show_default=CHOSEN),
+        typer.Option(
+            metavar="SUM",
+            help="Sum of ce, dice, focal, tversky, and gap (background between objects), as ce+0.5*dice.",
+            show_default=CHOSEN,
+        ),
     ] = TRAIN.loss,
     class_weights: Annotated[
         str, typer.Option(metavar="auto|none|N,N,...", help="Weight of each class in ce and focal.")

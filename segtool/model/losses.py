@@ -17,6 +17,7 @@ from segtool.errors import UsageError
 PIXELS_A_UNIT = 65536.0
 FOCAL_GAMMA = 2.0
 TVERSKY_FALSE_POSITIVES, TVERSKY_FALSE_NEGATIVES = 0.3, 0.7
+GAP_REACH = 4  # pixels from either side: gaps of up to twice as many count
 
 Loss = Callable[[Any, Any], Any]
 
@@ -88,7 +89,29 @@ def tversky(batch: Compared) -> Any:
     return _overlap_loss(batch, TVERSKY_FALSE_POSITIVES, TVERSKY_FALSE_NEGATIVES)
 
 
-TERMS: dict[str, Callable[[Compared], Any]] = {"ce": cross_entropy, "dice": dice, "focal": focal, "tversky": tversky}
+def gap(batch: Compared) -> Any:
+    """Returns what cross-entropy adds when background between objects that nearly touch counts more: `ce+10*gap` weighs
+    a gap of one or two pixels 11 times, one of eight 3.5 times, all else once.
+
+    The U-Net paper's weights for touching cells (Ronneberger et al. 2015, eq. 2), with closings of growing reach in
+    place of distances to the two nearest cells: on every device, and for objects that masks do not tell apart. A bay
+    as narrow as a gap counts as one.
+    """
+    target = batch.target
+    objects = target if target.shape[-1] == 1 else ops.sum(target[..., 1:], axis=-1, keepdims=True)
+    gaps, grown = ops.zeros_like(objects), objects
+    for reach in range(1, GAP_REACH + 1):
+        grown = ops.max_pool(grown, 3, 1, "same")
+        closed = -grown
+        for _ in range(reach):
+            closed = ops.max_pool(closed, 3, 1, "same")
+        gaps = gaps + (-closed - objects)
+    return -_mean(batch.log_true, batch.weight, gaps[..., 0] / GAP_REACH)
+
+
+TERMS: dict[str, Callable[[Compared], Any]] = {
+    "ce": cross_entropy, "dice": dice, "focal": focal, "tversky": tversky, "gap": gap,
+}  # fmt: skip
 
 
 def _overlap_loss(batch: Compared, false_positives: float, false_negatives: float) -> Any:
@@ -102,8 +125,8 @@ def _overlap_loss(batch: Compared, false_positives: float, false_negatives: floa
     return ops.sum((1 - index) * present) / ops.maximum(ops.sum(present), 1)
 
 
-def _mean(values: Any, weight: Any) -> Any:
-    return ops.sum(values * weight) / ops.maximum(ops.sum(weight), 1e-3)
+def _mean(values: Any, weight: Any, share: Any = 1.0) -> Any:
+    return ops.sum(values * weight * share) / ops.maximum(ops.sum(weight), 1e-3)
 
 
 def _binary(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
