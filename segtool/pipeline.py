@@ -32,8 +32,8 @@ Prepared = list[tuple[T, Pixels, Size]]  # a batch: source, network input, own h
 class Predictor:
     """Weights ready to run: `predict` takes sides that are multiples of the card's stride.
 
-    It is fastest with `batch_size` pictures at once, and called from `in_flight` threads: on a GPU the next batch is
-    handed over before the last is fetched.
+    It is fastest with `batch_size` pictures at once, and called from `in_flight` threads: the next batch is handed over
+    before the last is fetched from a GPU, or has left the last core.
     """
 
     predict: Predict

@@ -107,12 +107,14 @@ def names():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the environment of C is read as glibc has it")
-def test_what_loads_beside_the_decoders_adds_no_variable_to_the_environment() -> None:
+@pytest.mark.parametrize("loads", ["load_predictor(find_weights('shapes'), precision='auto', alone=True)",
+                                   "segtool.engine.import_backend(alone=True)"])  # fmt: skip
+def test_what_loads_beside_the_decoders_adds_no_variable_to_the_environment(loads: str) -> None:
     # Adding one moves glibc's table while libjpeg reads it in another thread: a crash, once in some 200 runs.
     script = (
         f"{NAMES_IN_C}\nimport segtool.outputs, segtool.engine\nbefore = names()\n"
         "from segtool.card import find_weights\nfrom segtool.engine.predictor import load_predictor\n"
-        "load_predictor(find_weights('shapes'), precision='auto', alone=True)\n"
+        f"{loads}\n"
         "print(sorted(set(names()) - set(before)))"
     )
     environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}

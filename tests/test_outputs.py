@@ -180,7 +180,7 @@ def test_fail_fast_stops_early_and_the_next_run_goes_on(photos: Path, segtool: R
     done = segtool("mask", photos, "out", "-w", "shapes", "--fail-fast", "-q")
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1 and "0.jpg" in done.stderr
-    assert len(list(Path("out").glob("*.png"))) < 60  # what is decoded ahead is not written
+    assert not list(Path("out").glob("*.png"))  # what is decoded ahead is not written
     (photos / "0.jpg").unlink()
     assert segtool("mask", photos, "out", "-w", "shapes", "--fail-fast").returncode == 0
     assert len(list(Path("out").glob("*.png"))) == COUNT + 100

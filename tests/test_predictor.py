@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,22 +128,22 @@ def test_normalisation_is_folded_into_convolutions_and_into_transposed_ones(tmp_
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "padding"),
+    ("kernel", "stride", "padding", "spread"),
     [
-        (4, 2, "same"), (3, 2, "same"), (5, 3, "same"), (1, 2, "same"), (2, 2, "valid"), ((3, 4), 2, "same"),
-        (3, 1, "same"),
+        (4, 2, "same", True), (2, 2, "valid", True), (3, 3, "same", True), (3, 2, "same", False), (3, 1, "same", False),
+        ((2, 4), 2, "same", False), (2, (2, 1), "same", False), (1, 2, "same", False),
     ],
 )  # fmt: skip
-def test_a_transposed_convolution_is_one_of_stride_1_and_a_spread(
-    kernel: int | tuple[int, int], stride: int, padding: str, tmp_path: Path
+def test_a_transposed_convolution_is_one_of_stride_1_and_a_spread_where_that_pays(
+    kernel: int | tuple[int, int], stride: int | tuple[int, int], padding: str, spread: bool, tmp_path: Path
 ) -> None:
     image = keras.Input((None, None, 3), dtype="uint8")
     x = keras.layers.Conv2DTranspose(2, kernel, strides=stride, padding=padding)(keras.layers.Rescaling(1 / 255)(image))
     model = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(x))
     steps = read_steps(save(tmp_path / "tiny.keras", model))
-    assert steps is not None and [s.kind for s in steps][2:] == ["conv", *["spread"] * (stride > 1), "conv", "sigmoid"]
+    assert steps is not None
+    assert [s.kind for s in steps][2:] == [*(["conv", "spread"] if spread else ["grow"]), "conv", "sigmoid"]
     found = run_steps(steps, "float32", "cpu")(pictures(2, 6, 8))
-    assert found.shape == (2, 6 * stride, 8 * stride, 1)
     np.testing.assert_allclose(found, model.predict(pictures(2, 6, 8), verbose=0), atol=1e-6)
 
 
@@ -171,7 +172,6 @@ def other_networks() -> dict[str, keras.Model]:
         "grouped": keras.layers.Conv2D(1, 1)(keras.layers.Conv2D(3, 1, groups=3)(x)),
         "shared": keras.layers.Conv2D(1, 1)(shared(shared(x))),
         "grown beyond its block": keras.layers.Conv2DTranspose(1, 3, strides=2, padding="valid")(x),
-        "grown in one direction": keras.layers.Conv2DTranspose(1, 2, strides=(2, 1), padding="same")(x),
         "tanh": keras.layers.Conv2D(1, 1, activation="tanh")(x),
     }
     return {name: keras.Model(image, y) for name, y in made.items()}
@@ -196,7 +196,10 @@ def test_a_gpu_gets_as_many_pictures_at_once_as_a_share_of_its_free_memory_holds
     for free, fitting in ((0, 1), (4 * one, 1), (24 * one, 4), (10**12, 64), (None, 16)):
         monkeypatch.setattr(predictor, "free_memory", lambda device, free=free: free)
         assert batch_size(steps, card, "bfloat16", "gpu:0") == fitting
+    assert batch_size(steps, card, "bfloat16", "cpu") >= 16
+    monkeypatch.setattr(predictor, "by_library", lambda device: False)
     assert batch_size(steps, card, "bfloat16", "cpu") == 16
+    assert batch_size(steps, replace(card, flops=10**10), "bfloat16", "cpu") == 8
 
 
 def test_a_loaded_predictor_knows_its_card_precision_and_device(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Makes weights files that ship half as large: kernels are kept in float16, and read as the float32 they were.
+"""Makes weights files that ship half as large: kernels are rounded to float16, and read as float32 again.
 
     python weights/pack.py person
 
-Before `scores.py`, since the card's figures are those of what ships. A kernel's value moves by 1/2048 of itself at most
-(1/256 where it runs in bfloat16); normalisation and biases stay as they are. Plain Keras opens the file as before.
+Before `scores.py`, since the card's figures are those of what ships. A kernel's value moves by 1/2048 of itself, or by
+3e-8 where it is below 6e-5 (bfloat16, in which it may run, moves it by up to 1/256); normalisation and biases stay as
+they are. Plain Keras opens the file as before.
 """
 
 import io
@@ -38,7 +39,10 @@ def pack(path: Path) -> None:
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as new:
             for entry in old.infolist():
                 content = old.read(entry)
-                new.writestr(entry.filename, halved(content) if entry.filename == ARRAYS else content)
+                kept = zipfile.ZipInfo(
+                    entry.filename, entry.date_time
+                )  # the same file, packed again, has the same bytes
+                new.writestr(kept, halved(content) if kept.filename == ARRAYS else content, zipfile.ZIP_DEFLATED)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -55,8 +59,8 @@ def halved(content: bytes) -> bytes:
             else:
                 array = item[()]
                 if array.ndim == 4 and array.dtype == np.float32:
-                    if np.abs(array).max(initial=0) > LARGEST:
-                        raise ValueError(f"{name} has values beyond {LARGEST:,}, the largest of float16.")
+                    if not np.abs(array).max(initial=0) <= LARGEST:
+                        raise ValueError(f"{name} has values that are no number, or beyond {LARGEST:,}.")
                     array = array.astype(np.float16)
                 copied = target.create_dataset(name, data=array)
             copied.attrs.update(item.attrs)

@@ -13,7 +13,7 @@ import sys
 from segtool.cli import writing, training, scoring, datasets, weights  # noqa: F401  # as help lists their commands
 
 # isort: on
-from segtool.cli.app import app
+from segtool.cli.line import app
 from segtool.errors import SegtoolError
 
 __all__ = ["main"]

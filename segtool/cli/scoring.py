@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from segtool.card import DEFAULT_WEIGHTS
-from segtool.cli.app import app
+from segtool.cli.line import app
 from segtool.cli.options import BatchSize, MaskSuffix, Precision, Quiet, Threshold, ValFraction
 from segtool.errors import UsageError
 from segtool.options import EvaluateOptions

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from segtool.cli.app import app
+from segtool.cli.line import app
 from segtool.cli.options import MaskSuffix, Quiet, ValFraction
 from segtool.options import TrainOptions
 from segtool.words import minutes_of, names_of, shares_of

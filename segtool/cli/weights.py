@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from segtool.cli.app import app, print_help
+from segtool.cli.line import app, print_help
 from segtool.cli.options import Quiet
 from segtool.options import FORMATS, INPUT_SCALES, AdoptOptions, ExportOptions
 from segtool.words import names_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from segtool.card import DEFAULT_WEIGHTS
-from segtool.cli.app import app
+from segtool.cli.line import app
 from segtool.cli.options import (
     BatchSize,
     Device,

@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -66,20 +67,31 @@ def _nothing_else() -> Iterator[None]:
             del sys.modules["keras"]
 
 
+# Threads that are inside `silent_stderr`: the first saves stderr, the last brings it back.
+_silencing, _silent, _saved_stderr = threading.Lock(), list[bool](), -1
+
+
 @contextmanager
 def silent_stderr() -> Iterator[None]:
     """Keeps C++ libraries from stderr: TensorFlow tells of missing CUDA there before it reads any log level.
 
     All of the process is silent meanwhile, but for a `sys.stderr` that `keep_stderr` made.
     """
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    global _saved_stderr
+    with _silencing:
+        _silent.append(True)
+        if len(_silent) == 1:
+            _saved_stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+        with _silencing:
+            _silent.pop()
+            if not _silent:
+                os.dup2(_saved_stderr, 2)
+                os.close(_saved_stderr)
 
 
 def keep_stderr() -> None:

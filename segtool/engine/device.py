@@ -10,7 +10,7 @@ from segtool.engine import backend
 from segtool.errors import SegtoolError, UsageError
 
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # a folder a GPU, where the driver is loaded
-AMD = Path("/dev/kfd")
+MAYBE_GPU = tuple(Path("/dev") / name for name in ("kfd", "dxg", "nvidiactl", "nvhost-gpu"))  # AMD, WSL, NVIDIA, Jetson
 OUT_OF_MEMORY = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "OOM when allocating")
 INSTALL = "install its CUDA build with: pip install 'segtool[gpu]'"
 
@@ -49,7 +49,7 @@ def surely_cpu(asked: str, *, require_gpu: bool) -> bool:
     """
     if backend() != "tensorflow" or require_gpu or asked not in ("auto", "cpu"):
         return False
-    return asked == "cpu" or not (machine_has_gpu() or AMD.exists())
+    return asked == "cpu" or not (machine_has_gpu() or any(sign.exists() for sign in MAYBE_GPU))
 
 
 def gpu_names() -> list[str]:

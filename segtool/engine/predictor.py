@@ -16,9 +16,12 @@ from segtool.engine.tensorflow_c import library
 from segtool.errors import DeviceMemoryError, UsageError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
-from segtool.pipeline import Predict, Predictor
+from segtool.pipeline import Predict, Predictor, cores
 
-CPU_BATCH = 16  # run one by one, on a core each: see with_tensorflow_c
+# Where a core runs a picture (with_tensorflow_c): at least, and a core. Elsewhere all cores work on a batch, and what a
+# large network holds of it meanwhile counts.
+LANE_BATCH, PICTURES_A_CORE = 16, 2
+CPU_BATCH, CPU_BATCH_LARGE, LARGE_FLOPS = 16, 8, 8e9
 GPU_BATCH = 64  # at most: a batch waits for pictures of one shape
 GPU_SHARE = 0.25  # of the free memory, for one batch of the two that are under way
 
@@ -30,11 +33,12 @@ def load_predictor(
     """Returns the predictor of the weights at `path`; its `predict` raises DeviceMemoryError where a batch is too big.
 
     `coarse` allows probabilities in steps of 1/255, which leave a GPU in a quarter of the bytes. `alone` is as in
-    `import_backend`. On TensorFlow's CPU a picture's probability depends on nothing but the picture.
+    `import_backend`. Where TensorFlow's library alone runs the network (of ours, on a CPU, under Linux), a picture's
+    probability depends on nothing but the picture.
     Raises ModelError, UsageError, or SegtoolError when a GPU is asked for and there is none.
     """
     # For a network of ours on a CPU TensorFlow's library is enough; its Python package takes seconds to import.
-    light = surely_cpu(device, require_gpu=require_gpu) and library() is not None
+    light = surely_cpu(device, require_gpu=require_gpu) and by_library("cpu")
     where = "cpu"
     if not light:
         import_backend(alone=alone)
@@ -43,30 +47,34 @@ def load_predictor(
     card = read_card(path)
     steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
     if steps and steps[-1].channels(steps) == card.channels:
-        predict = run_steps(steps, chosen, where, coarse=coarse, same_bits=alone)
+        predict = run_steps(steps, chosen, where, coarse=coarse)
     else:
         if light:
             import_backend(alone=alone)
             choose_device(device, require_gpu=require_gpu, notice=notice)
         predict, chosen = _with_keras(path, precision, chosen, where)
+    together = where == "cpu" and not (steps and by_library(where))  # all cores work on one batch: no two at once
     return Predictor(
         telling_memory(predict), card, chosen, where, batch_size=batch_size(steps, card, chosen, where),
-        in_flight=1 if where == "cpu" and not light else 2,
+        in_flight=1 if together else 2,
     )  # fmt: skip
 
 
-def run_steps(
-    steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False, same_bits: bool = False
-) -> Predict:
+def by_library(device: str) -> bool:
+    """Returns whether networks of ours run on `device` by TensorFlow's library alone."""
+    return backend() == "tensorflow" and device == "cpu" and library() is not None
+
+
+def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False) -> Predict:
     """Returns the function that runs a network given as `steps` with the backend there is."""
     if backend() == "jax":
         from segtool.engine.with_jax import jax_function
 
         return _few_shapes(jax_function(steps, precision, coarse=coarse))
-    if device == "cpu" and library() is not None:
+    if by_library(device):
         from segtool.engine.with_tensorflow_c import tensorflow_c_function
 
-        return tensorflow_c_function(steps, precision, same_bits=same_bits)
+        return tensorflow_c_function(steps, precision)
     from segtool.engine.with_tensorflow import tensorflow_function
 
     if device == "cpu":
@@ -117,7 +125,9 @@ def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, d
     """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
     free = None if device == "cpu" else free_memory(device)
     if free is None or not steps:
-        return CPU_BATCH
+        if steps and by_library(device):
+            return max(LANE_BATCH, PICTURES_A_CORE * cores())
+        return CPU_BATCH if 0 < card.flops < LARGE_FLOPS else CPU_BATCH_LARGE  # 0 is not known
     one = picture_bytes(steps, card.network_size) * (4 if precision == "float32" else 2)
     fitting = max(1, int(free * GPU_SHARE / one))
     return min(GPU_BATCH, 1 << (fitting.bit_length() - 1))

@@ -1,11 +1,12 @@
 """TensorFlow by its C interface (tensorflow/c/c_api.h), without its Python package: a graph, and a session to run it.
 
-Both run the same kernels on the same thread pools. The library alone is loaded in 0.4 s of CPU time, `import
-tensorflow` takes 1.7 to 2 s even without Keras (tests/benchmarks/start_up.py), which is what a short run mostly is.
+It runs the same kernels. The library alone is loaded in 0.4 s of CPU time, the package takes 1.7 to 2 s even without
+Keras, which is what a short run mostly was (tests/benchmarks/start_up.py).
 """
 
 import ctypes
 import importlib.util
+import platform
 import sys
 import weakref
 from collections.abc import Sequence
@@ -25,9 +26,9 @@ FLOAT32, UINT8, INT32, BFLOAT16 = 1, 4, 3, 14  # TF_DataType
 TYPES = {"float32": FLOAT32, "uint8": UINT8, "int32": INT32, "bfloat16": BFLOAT16}
 NAMES = {number: name for name, number in TYPES.items()}
 RESOURCE_EXHAUSTED = 8  # TF_Code
-# Messages of a ConfigProto: device_count (field 1) is {"GPU": 0}; intra_op_parallelism_threads (2) is 1, and
-# inter_op_parallelism_threads (5) is -1, for whoever calls.
-NO_GPU, ONE_THREAD = b"\x0a\x07\x0a\x03GPU\x10\x00", b"\x10\x01\x28" + b"\xff" * 9 + b"\x01"
+# A ConfigProto: device_count (field 1) is {"GPU": 0}; intra_op_parallelism_threads (2) is 1, and
+# inter_op_parallelism_threads (5) is -1, which is the thread that calls.
+CONFIG = b"\x0a\x07\x0a\x03GPU\x10\x00" + b"\x10\x01" + b"\x28" + b"\xff" * 9 + b"\x01"
 
 _pointer, _text, _size, _int, _int64 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int64
 
@@ -81,11 +82,12 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {  # what each returns, and takes
 
 @cache
 def library() -> ctypes.PyDLL | None:
-    """Returns TensorFlow's library with its functions declared. None where there is none, or another than is known, or
-    there are devices of other makers (`tensorflow-plugins`), which the Python package loads.
+    """Returns TensorFlow's library with its functions declared. None where there is none of that name with all of them,
+    or there are devices of other makers (`tensorflow-plugins`), which the Python package loads.
     """
     spec = importlib.util.find_spec("tensorflow")
-    if sys.platform != "linux" or spec is None or spec.origin is None:
+    # On Arm oneDNN leaves convolutions to a library whose threads are everybody's; it was never tried.
+    if sys.platform != "linux" or platform.machine() != "x86_64" or spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent
     if folder.with_name("tensorflow-plugins").exists():
@@ -134,7 +136,8 @@ class Graph:
     count: int = 0
 
     def __post_init__(self) -> None:
-        weakref.finalize(self, _library().TF_DeleteGraph, self.pointer).atexit = False  # after its sessions
+        # TensorFlow keeps it until its last session is gone. At the end of the process all goes anyway.
+        weakref.finalize(self, _library().TF_DeleteGraph, self.pointer).atexit = False
 
     def add(self, kind: str, *inputs: Output | Sequence[Output], **attributes: str | int | tuple[int, ...]) -> Output:
         """Adds an operation of `kind`. An input may be a list, an attribute text, a type, a count, or numbers.
@@ -160,11 +163,14 @@ class Graph:
 
     def constant(self, array: npt.NDArray[Any]) -> Output:
         """Adds a constant: float32, bfloat16, int32 or uint8."""
-        c, operation, tensor = _library(), self._new("Const"), _to_tensor(array)
-        with _Status() as status:
-            c.TF_SetAttrTensor(operation, b"value", tensor, status)
+        c, tensor = _library(), _to_tensor(array)
+        operation = self._new("Const")
+        try:
+            with _Status() as status:
+                c.TF_SetAttrTensor(operation, b"value", tensor, status)
+        finally:
+            c.TF_DeleteTensor(tensor)
         c.TF_SetAttrType(operation, b"dtype", TYPES[array.dtype.name])
-        c.TF_DeleteTensor(tensor)
         return self._finish(operation)
 
     def _new(self, kind: str) -> int:
@@ -178,16 +184,18 @@ class Graph:
 
 
 class Session:
-    """Runs a finished graph on the CPU, with all cores or on the calling thread. Threads may share it."""
+    """Runs a finished graph on the CPU, on the calling thread alone. Threads may share it."""
 
-    def __init__(self, graph: Graph, *, one_thread: bool = False) -> None:
+    def __init__(self, graph: Graph) -> None:
         c, options = _library(), _library().TF_NewSessionOptions()
-        config = NO_GPU + ONE_THREAD if one_thread else NO_GPU
-        with silent_stderr(), _Status() as status:
-            c.TF_SetConfig(options, config, len(config), status)
-            self.pointer: int = c.TF_NewSession(graph.pointer, options, status)
-        c.TF_DeleteSessionOptions(options)
-        weakref.finalize(self, _delete, self.pointer).atexit = False
+        try:
+            with _Status() as status:
+                c.TF_SetConfig(options, CONFIG, len(CONFIG), status)
+            with silent_stderr(), _Status() as status:
+                self.pointer: int = c.TF_NewSession(graph.pointer, options, status)
+        finally:
+            c.TF_DeleteSessionOptions(options)
+        weakref.finalize(self, _delete, c, self.pointer).atexit = False
 
     def run(self, given: Output, value: npt.NDArray[Any], wanted: Output) -> npt.NDArray[Any]:
         """Returns `wanted`, the output `given` being `value`. Raises MemoryError, and SegtoolError for all else."""
@@ -203,9 +211,10 @@ class Session:
         return _from_tensor(results[0])
 
 
-def _delete(session: int) -> None:
-    with _Status() as status:
-        _library().TF_DeleteSession(session, status)
+def _delete(c: ctypes.PyDLL, session: int) -> None:
+    status = c.TF_NewStatus()
+    c.TF_DeleteSession(session, status)
+    c.TF_DeleteStatus(status)
 
 
 def _to_tensor(array: npt.NDArray[Any]) -> int:
@@ -220,8 +229,10 @@ def _to_tensor(array: npt.NDArray[Any]) -> int:
 
 def _from_tensor(tensor: int | None) -> npt.NDArray[Any]:
     c = _library()
-    shape = [c.TF_Dim(tensor, axis) for axis in range(c.TF_NumDims(tensor))]
-    array = np.empty(shape, NAMES[c.TF_TensorType(tensor)])
-    ctypes.memmove(array.ctypes.data, c.TF_TensorData(tensor), array.nbytes)
-    c.TF_DeleteTensor(tensor)
+    try:
+        shape = [c.TF_Dim(tensor, axis) for axis in range(c.TF_NumDims(tensor))]
+        array = np.empty(shape, NAMES[c.TF_TensorType(tensor)])
+        ctypes.memmove(array.ctypes.data, c.TF_TensorData(tensor), array.nbytes)
+    finally:
+        c.TF_DeleteTensor(tensor)
     return array

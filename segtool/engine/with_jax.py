@@ -44,8 +44,11 @@ def _run(step: Step, given: Sequence[jax.Array], weights: Sequence[jax.Array], d
             return (x.astype(jnp.float32) * step.scale + step.bias).astype(dtype)
         case "conv":
             convolve = partial(lax.conv_general_dilated, dimension_numbers=LAYOUT)
-            x = convolve(x, weights[0], step.stride, step.padding.upper())
-            return x + weights[1] if len(weights) > 1 else x
+            return _biased(convolve(x, weights[0], step.stride, step.padding.upper()), weights)
+        case "grow":
+            # The gradient of a convolution, and the kernel is that one's: in and out are the other way round.
+            grow = partial(lax.conv_transpose, dimension_numbers=LAYOUT, transpose_kernel=True)
+            return _biased(grow(x, weights[0], step.stride, step.padding.upper()), weights)
         case "spread":
             batch, height, width, channels = x.shape
             side = step.stride[0]
@@ -64,3 +67,7 @@ def _run(step: Step, given: Sequence[jax.Array], weights: Sequence[jax.Array], d
             return getattr(jax.nn, step.kind)(x.astype(jnp.float32))
         case _:
             raise ValueError(step.kind)
+
+
+def _biased(x: jax.Array, weights: Sequence[jax.Array]) -> jax.Array:
+    return x + weights[1] if len(weights) > 1 else x

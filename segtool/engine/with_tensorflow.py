@@ -46,6 +46,12 @@ def _run(step: Step, given: Sequence[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
         case "conv":
             x = tf.nn.conv2d(x, _constant(step.kernel, dtype), step.stride, step.padding.upper())
             return x if step.bias is None else tf.nn.bias_add(x, _constant(step.bias, dtype))
+        case "grow":
+            assert step.kernel is not None
+            batch, height, width, _ = tf.unstack(tf.shape(x))
+            shape = tf.stack([batch, height * step.stride[0], width * step.stride[1], step.kernel.shape[2]])
+            x = tf.nn.conv2d_transpose(x, _constant(step.kernel, dtype), shape, step.stride, step.padding.upper())
+            return x if step.bias is None else tf.nn.bias_add(x, _constant(step.bias, dtype))
         case "spread":
             return tf.nn.depth_to_space(x, step.stride[0])
         case "pool":

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from contextlib import nullcontext
+from threading import Event, Lock
 from typing import Any
 
 import ml_dtypes
@@ -16,31 +17,31 @@ from segtool.imaging.codec import Pixels
 from segtool.pipeline import cores
 
 
-def tensorflow_c_function(
-    steps: Sequence[Step], precision: Precision, *, same_bits: bool = False
-) -> Callable[[Pixels], npt.NDArray[Any]]:
+def tensorflow_c_function(steps: Sequence[Step], precision: Precision) -> Callable[[Pixels], npt.NDArray[Any]]:
     """Returns `(B, h, w, 3)` uint8 to `(B, h, w, C)` float32 in [0, 1].
 
     Every picture is run alone and on one core, with as many at once as there are cores: then its probability depends on
     nothing else, where oneDNN chooses by batch and threads how it sums, and no core waits for another at the end of
     every operation, least of all for one that decodes a picture just now. `person` at 256×192 in bfloat16 took two
     cores 2.8 to 3.2 ms a picture in batches of 8 that both work on, 2.3 to 2.8 so. A network of 24 GFLOP takes 23 ms
-    either way. A single picture gets all cores, which may change its last bits, unless `same_bits` is wanted.
+    either way. The cost: a single picture has one core.
     """
     graph, results = Graph(), dict[str, Output]()
     dtype = np.dtype(ml_dtypes.bfloat16 if precision == "bfloat16" else precision)
     for step in steps:
         results[step.name] = _add(graph, step, [results[name] for name in step.inputs], dtype)
     picture, last = next(results[step.name] for step in steps if not step.inputs), results[steps[-1].name]
-    narrow, wide, threads = Session(graph, one_thread=True), cache(partial(Session, graph)), ThreadPoolExecutor(cores())
+    session, threads = Session(graph), ThreadPoolExecutor(cores())
+    beginning, begun = Lock(), Event()
 
-    def run(batch: Pixels) -> npt.NDArray[Any]:
-        if len(batch) == 1 and not same_bits:
-            return wide().run(picture, batch, last)
-        alone = [batch[i : i + 1] for i in range(len(batch))]
-        return np.concatenate(list(threads.map(lambda one: narrow.run(picture, one, last), alone)))
+    def run_one(one: Pixels) -> npt.NDArray[Any]:
+        # The first to run a session optimises its graph, and all who come meanwhile would do so too.
+        with nullcontext() if begun.is_set() else beginning:
+            found = session.run(picture, one, last)
+            begun.set()
+            return found
 
-    return run
+    return lambda batch: np.concatenate(list(threads.map(run_one, [batch[i : i + 1] for i in range(len(batch))])))
 
 
 def _add(graph: Graph, step: Step, given: Sequence[Output], dtype: np.dtype[Any]) -> Output:
@@ -55,7 +56,15 @@ def _add(graph: Graph, step: Step, given: Sequence[Output], dtype: np.dtype[Any]
             return x if dtype == np.float32 else graph.add("Cast", x, DstT=TYPES[dtype.name])
         case "conv":
             x = graph.add("Conv2D", given[0], _constant(graph, step.kernel, dtype), strides=strides, padding=padding)
-            return x if step.bias is None else graph.add("BiasAdd", x, _constant(graph, step.bias, dtype))
+            return _biased(graph, x, step.bias, dtype)
+        case "grow":
+            assert step.kernel is not None
+            factors = graph.constant(np.array([1, *step.stride, 0], np.int32))
+            channels = graph.constant(np.array([0, 0, 0, step.kernel.shape[2]], np.int32))
+            shape = graph.add("AddV2", graph.add("Mul", graph.add("Shape", given[0]), factors), channels)
+            kernel = _constant(graph, step.kernel, dtype)
+            x = graph.add("Conv2DBackpropInput", shape, kernel, given[0], strides=strides, padding=padding)
+            return _biased(graph, x, step.bias, dtype)
         case "spread":
             return graph.add("DepthToSpace", given[0], block_size=Count(step.stride[0]))
         case "pool":
@@ -71,6 +80,10 @@ def _add(graph: Graph, step: Step, given: Sequence[Output], dtype: np.dtype[Any]
             return graph.add(step.kind.capitalize(), x)
         case _:
             raise ValueError(step.kind)
+
+
+def _biased(graph: Graph, x: Output, bias: Array | None, dtype: np.dtype[Any]) -> Output:
+    return x if bias is None else graph.add("BiasAdd", x, _constant(graph, bias, dtype))
 
 
 def _constant(graph: Graph, array: Array | None, dtype: np.dtype[Any]) -> Output:
