@@ -77,9 +77,9 @@ def test_a_border_not_padded_and_a_sum_of_three_are_as_in_the_python_package() -
 
 @needs_library
 def test_masks_are_made_without_importing_tensorflow_or_keras(tmp_path: Path) -> None:
+    arguments = ["segtool", "mask", "-qw", "shapes", "--device", "cpu", str(tmp_path), str(tmp_path / "out")]
     code = (
-        "import sys\nfrom segtool.cli import main\n"
-        f"sys.argv = ['segtool', 'mask', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, *'-qw shapes --device cpu'.split()]\n"
+        f"import sys\nfrom segtool.cli import main\nsys.argv = {arguments!r}\n"
         "try:\n    main()\nexcept SystemExit as stop:\n"
         "    print(stop.code, [n for n in ('tensorflow', 'keras') if n in sys.modules])\n"
     )
