@@ -35,17 +35,23 @@ def staged(path: Path, content: bytes) -> Iterator[Path]:
     # Host and pid in the name: two machines may share the folder, and a crash must leave a name we can recognise.
     # The final name is in it as a hash, since it may be as long as names can be.
     partial = path.with_name(f".segtool.{_HOST}.{os.getpid()}.{next(_numbers)}.{name_key(path.name)}.tmp")
+    renamed = False
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
+        try:
+            partial.write_bytes(content)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
         yield partial
         partial.replace(path)
+        renamed = True
     except OSError as error:
         sentence = f"Cannot write {path}: {error.strerror or error}."
         raise (SegtoolError if error.errno in ONE_FILE_ONLY else OutputError)(sentence) from error
     finally:
-        with suppress(OSError):  # where nothing could be written, nothing can be removed
-            partial.unlink()
+        if not renamed:
+            with suppress(OSError):  # where nothing could be written, nothing can be removed
+                partial.unlink()
 
 
 def make_folder(folder: Path) -> None:
