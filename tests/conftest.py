@@ -1,6 +1,7 @@
 """What tests share: the command line as a user runs it, drawn datasets, and real photos where there are any."""
 
 import contextlib
+import importlib.util
 import io
 import os
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 import pytest
@@ -19,7 +21,17 @@ from segtool.report.notices import Show
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
+pytest_plugins = ("runs",)  # its fixtures
 TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1"}
+
+
+def load_script(path: str) -> ModuleType:
+    """Returns a script of the project as a module, which is in no package: `weights/scores.py`."""
+    spec = importlib.util.spec_from_file_location(path.removesuffix(".py").replace("/", "_"), PROJECT / path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)

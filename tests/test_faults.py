@@ -404,12 +404,6 @@ def test_a_reader_that_goes_away_ends_the_run_in_silence(option: str, shapes: Pa
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets runs within this process use the quick network, which saves the seconds that loading weights takes."""
-    monkeypatch.setitem(sys.modules, "segtool.engine.predictor", network(0.0))
-
-
-@pytest.fixture
 def photos(shapes: Path, tmp_path: Path) -> Path:
     return links(shapes, tmp_path / "photos", 12)
 

@@ -1,13 +1,12 @@
 """`weights/pack.py`: files half as large, whose networks are the same to float16's last bit."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import PROJECT
+from conftest import load_script
 
 from segtool.card import find_weights, read_card
 from segtool.engine.network import read_steps
@@ -16,11 +15,7 @@ from segtool.model.weights import load_weights
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weights_pack", PROJECT / "weights/pack.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("weights/pack.py")
 
 
 def test_a_packed_network_is_smaller_and_the_same_to_float16(script: ModuleType, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`weights/scores.py`: what is measured goes into cards, and a card that says something else is told."""
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -10,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import PROJECT, REAL_DATA
+from conftest import REAL_DATA, load_script
 from test_card import PLAIN
 
 from segtool.card import Card, bundled_weights, find_weights, read_card
@@ -22,11 +21,7 @@ FIGURES = {"pairs": 2, "miou": 0.5, "miou_image": 0.6, "accuracy": 0.9, "baselin
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weights_scores", PROJECT / "weights/scores.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("weights/scores.py")
 
 
 def card(**figures: float) -> Card:
