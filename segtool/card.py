@@ -135,13 +135,18 @@ def card_to_json(card: Card) -> dict[str, Any]:
 
 def write_card(path: Path, card: Card) -> None:
     """Puts `card` into the `.keras` file at `path`, replacing one already there. The file is replaced whole."""
+    put_entry(path, CARD_ENTRY, json.dumps(card_to_json(card), indent=1).encode())
+
+
+def put_entry(path: Path, name: str, content: bytes) -> None:
+    """Puts an entry into the zip archive at `path`, in place of one of that name. The file is replaced whole."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as new:
             for entry in old.infolist():
-                if entry.filename != CARD_ENTRY:
+                if entry.filename != name:
                     new.writestr(entry.filename, old.read(entry))
-            new.writestr(CARD_ENTRY, json.dumps(card_to_json(card), indent=1))
+            new.writestr(name, content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ they are. Plain Keras opens the file as before.
 """
 
 import io
-import os
 import sys
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from segtool.card import find_weights
+from segtool.card import find_weights, put_entry
 
 ARRAYS = "model.weights.h5"
 LARGEST = float(np.finfo(np.float16).max)
@@ -34,18 +33,9 @@ def main() -> None:
 
 def pack(path: Path) -> None:
     """Rewrites the `.keras` file at `path`, whole or not at all. Raises ValueError for a kernel beyond float16."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with zipfile.ZipFile(path) as old, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as new:
-            for entry in old.infolist():
-                content = old.read(entry)
-                kept = zipfile.ZipInfo(
-                    entry.filename, entry.date_time
-                )  # the same file, packed again, has the same bytes
-                new.writestr(kept, halved(content) if kept.filename == ARRAYS else content, zipfile.ZIP_DEFLATED)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read(ARRAYS)
+    put_entry(path, ARRAYS, halved(content))
 
 
 def halved(content: bytes) -> bytes:

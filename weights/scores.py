@@ -10,7 +10,6 @@ The tables of weights/README.md go to stdout. What people say of weights NAME (u
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -34,7 +33,7 @@ from segtool.model.predictor import predict_function
 from segtool.model.unet import Architecture, count_flops
 from segtool.model.weights import load_weights
 from segtool.options import SynthOptions
-from segtool.pipeline import Predictor, shape_of
+from segtool.pipeline import Predictor, cores, shape_of
 from segtool.report.notices import Show
 from segtool.results import EXIT_DONE, EXIT_GATE
 from segtool.scores import card_figures
@@ -111,7 +110,7 @@ def timed(path: Path, card: Card) -> Card:
         begin = time.perf_counter()
         predictor.predict(batch)
         took.append(time.perf_counter() - begin)
-    where = f"{len(os.sched_getaffinity(0))} cores of {_processor()}" if predictor.device == "cpu" else predictor.device
+    where = f"{cores()} cores of {_processor()}" if predictor.device == "cpu" else predictor.device
     told = f"the network alone, {width}×{height}, batches of {BATCH}, {predictor.precision}, {where}"
     return replace(card, milliseconds=round(1000 * median(took) / BATCH, 2), measured_on=told)
 

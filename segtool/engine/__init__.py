@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow's default only where the CPU has AVX-512. Without it, Eigen sums in an order that depends on batch and
 # threads: `person` in float32 moved by up to 3e-7, and the bytes of probabilities with it. No slower on AVX2.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# A session's threads are its own, where TensorFlow's way is that the first session's are everybody's.
+# Or the first session, which has one thread (tensorflow_c), would leave a training in the same process with one.
 os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
 # What TensorFlow and h5py add to the environment while they are imported, added before there are threads. A new
 # variable makes glibc move the table of all, which libjpeg reads for every picture: of some 200 runs one died of that,
@@ -67,8 +67,8 @@ def _nothing_else() -> Iterator[None]:
             del sys.modules["keras"]
 
 
-# Threads that are inside `silent_stderr`: the first saves stderr, the last brings it back.
-_silencing, _silent, _saved_stderr = threading.Lock(), list[bool](), -1
+# How many threads are inside `silent_stderr`: the first saves stderr, the last brings it back.
+_silencing, _silent, _saved_stderr = threading.Lock(), 0, -1
 
 
 @contextmanager
@@ -77,10 +77,10 @@ def silent_stderr() -> Iterator[None]:
 
     All of the process is silent meanwhile, but for a `sys.stderr` that `keep_stderr` made.
     """
-    global _saved_stderr
+    global _silent, _saved_stderr
     with _silencing:
-        _silent.append(True)
-        if len(_silent) == 1:
+        _silent += 1
+        if _silent == 1:
             _saved_stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
             os.close(nowhere)
@@ -88,7 +88,7 @@ def silent_stderr() -> Iterator[None]:
         yield
     finally:
         with _silencing:
-            _silent.pop()
+            _silent -= 1
             if not _silent:
                 os.dup2(_saved_stderr, 2)
                 os.close(_saved_stderr)

@@ -46,7 +46,9 @@ def load_predictor(
     chosen = running_precision(precision, where)
     card = read_card(path)
     steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
-    if steps and steps[-1].channels(steps) == card.channels:
+    if steps and steps[-1].channels(steps) != card.channels:
+        steps = None  # Keras tells
+    if steps:
         predict = run_steps(steps, chosen, where, coarse=coarse)
     else:
         if light:
