@@ -21,7 +21,7 @@ from segtool.report.notices import Show
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT.parent / "shared" / "data"
-pytest_plugins = ("runs",)  # its fixtures
+pytest_plugins = ("quick_runs",)  # its fixtures
 TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1"}
 
 

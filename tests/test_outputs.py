@@ -9,8 +9,8 @@ import pytest
 from conftest import Run
 from PIL import Image
 from pycocotools.coco import COCO
+from quick_runs import COUNT, files, piped, pixels
 
-from runs import COUNT, files, piped, pixels
 from segtool.imaging.codec import read_image
 
 # --- more outputs

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
-
-from runs import COUNT, files, json_lines, piped, pixels
+from quick_runs import COUNT, files, json_lines, piped, pixels
 
 
 def test_json_gives_a_line_a_picture_for_all_that_can_become_of_it(photos: Path, segtool: Run) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import Run
 from PIL import Image
+from quick_runs import FOUR, HELD, pixels
 
-from runs import FOUR, HELD, pixels
 from segtool.card import read_card
 
 
