@@ -1,7 +1,7 @@
 """Runs networks with TensorFlow or JAX, without Keras. It is TensorFlow unless KERAS_BACKEND says otherwise.
 
-On a CPU networks of ours take TensorFlow's library alone (`with_tensorflow_c`). Its Python package is imported for
-GPUs, for networks that only Keras runs, and where the library is not as it is known (`with_tensorflow`).
+On a CPU networks of ours take neither, but oneDNN alone (`with_onednn`). TensorFlow is imported for GPUs, for networks
+that only Keras runs, and where there is no oneDNN (`with_tensorflow`).
 """
 
 import ctypes
@@ -18,8 +18,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow's default only where the CPU has AVX-512. Without it, Eigen sums in an order that depends on batch and
 # threads: `person` in float32 moved by up to 3e-7, and the bytes of probabilities with it. No slower on AVX2.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Or the first session, which has one thread (tensorflow_c), would leave a training in the same process with one.
-os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
 # What TensorFlow and h5py add to the environment while they are imported, added before there are threads. A new
 # variable makes glibc move the table of all, which libjpeg reads for every picture: of some 200 runs one died of that,
 # in getenv. To change a variable that is there moves nothing.

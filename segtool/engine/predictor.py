@@ -12,13 +12,12 @@ from segtool.engine import backend, import_backend
 from segtool.engine.device import choose_device, free_memory, out_of_memory, surely_cpu
 from segtool.engine.network import Step, picture_bytes, read_steps
 from segtool.engine.precision import Precision, running_precision
-from segtool.engine.tensorflow_c import library
 from segtool.errors import DeviceMemoryError, UsageError
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
 from segtool.pipeline import Predict, Predictor, cores
 
-# Where a core runs a picture (with_tensorflow_c): at least, and a core. Elsewhere all cores work on a batch, and what a
+# Where a core runs a picture (with_onednn): at least, and a core. Elsewhere all cores work on a batch, and what a
 # large network holds of it meanwhile counts.
 LANE_BATCH, PICTURES_A_CORE = 16, 2
 CPU_BATCH, CPU_BATCH_LARGE, LARGE_FLOPS = 16, 8, 8e9
@@ -33,38 +32,44 @@ def load_predictor(
     """Returns the predictor of the weights at `path`; its `predict` raises DeviceMemoryError where a batch is too big.
 
     `coarse` allows probabilities in steps of 1/255, which leave a GPU in a quarter of the bytes. `alone` is as in
-    `import_backend`. Where TensorFlow's library alone runs the network (of ours, on a CPU, under Linux), a picture's
-    probability depends on nothing but the picture.
+    `import_backend`. Where oneDNN runs the network (of ours, on a CPU, under Linux), a picture's probability depends on
+    nothing but the picture.
     Raises ModelError, UsageError, or SegtoolError when a GPU is asked for and there is none.
     """
-    # For a network of ours on a CPU TensorFlow's library is enough; its Python package takes seconds to import.
-    light = surely_cpu(device, require_gpu=require_gpu) and by_library("cpu")
-    where = "cpu"
-    if not light:
+    # For a network of ours on a CPU oneDNN is enough; TensorFlow takes seconds to import.
+    sure = surely_cpu(device, require_gpu=require_gpu)
+
+    def found_device() -> str:
         import_backend(alone=alone)
-        where = choose_device(device, require_gpu=require_gpu, notice=notice)
+        return choose_device(device, require_gpu=require_gpu, notice=notice)
+
+    where = "cpu" if sure else found_device()
     chosen = running_precision(precision, where)
     card = read_card(path)
     steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
     if steps and steps[-1].channels(steps) != card.channels:
         steps = None  # Keras tells
-    if steps:
-        predict = run_steps(steps, chosen, where, coarse=coarse)
-    else:
-        if light:
-            import_backend(alone=alone)
-            choose_device(device, require_gpu=require_gpu, notice=notice)
-        predict, chosen = _with_keras(path, precision, chosen, where)
-    together = where == "cpu" and not (steps and by_library(where))  # all cores work on one batch: no two at once
-    return Predictor(
-        telling_memory(predict), card, chosen, where, batch_size=batch_size(steps, card, chosen, where),
-        in_flight=1 if together else 2,
-    )  # fmt: skip
+    predict = by_onednn(steps, chosen, where) if steps else None
+    batch, in_flight = max(LANE_BATCH, PICTURES_A_CORE * cores()), 2
+    if predict is None:
+        if sure:
+            found_device()
+        if steps:
+            predict = run_steps(steps, chosen, where, coarse=coarse)
+        else:
+            predict, chosen = _with_keras(path, precision, chosen, where)
+        batch = batch_size(steps, card, chosen, where)
+        in_flight = 1 if where == "cpu" else 2  # all cores work on one batch: no two at once
+    return Predictor(telling_memory(predict), card, chosen, where, batch_size=batch, in_flight=in_flight)
 
 
-def by_library(device: str) -> bool:
-    """Returns whether networks of ours run on `device` by TensorFlow's library alone."""
-    return backend() == "tensorflow" and device == "cpu" and library() is not None
+def by_onednn(steps: Sequence[Step], precision: Precision, device: str) -> Predict | None:
+    """Returns the function that runs `steps` by oneDNN alone, None where TensorFlow or JAX is to run them."""
+    if backend() != "tensorflow" or device != "cpu":
+        return None
+    from segtool.engine.with_onednn import onednn_function
+
+    return onednn_function(steps, precision)
 
 
 def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False) -> Predict:
@@ -73,10 +78,6 @@ def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coars
         from segtool.engine.with_jax import jax_function
 
         return _few_shapes(jax_function(steps, precision, coarse=coarse))
-    if by_library(device):
-        from segtool.engine.with_tensorflow_c import tensorflow_c_function
-
-        return tensorflow_c_function(steps, precision)
     from segtool.engine.with_tensorflow import tensorflow_function
 
     if device == "cpu":
@@ -124,11 +125,9 @@ def _with_keras(path: Path, asked: str, precision: Precision, device: str) -> tu
 
 
 def batch_size(steps: Sequence[Step] | None, card: Card, precision: Precision, device: str) -> int:
-    """Returns how many pictures to run at once. What a GPU holds was not measured: there was none."""
+    """Returns how many pictures to run at once by the backend. What a GPU holds was not measured: there was none."""
     free = None if device == "cpu" else free_memory(device)
     if free is None or not steps:
-        if steps and by_library(device):
-            return max(LANE_BATCH, PICTURES_A_CORE * cores())
         return CPU_BATCH if 0 < card.flops < LARGE_FLOPS else CPU_BATCH_LARGE  # 0 is not known
     one = picture_bytes(steps, card.network_size) * (4 if precision == "float32" else 2)
     fitting = max(1, int(free * GPU_SHARE / one))
