@@ -183,7 +183,8 @@ def _layer_steps(layer: Mapping[str, Any], group: Any) -> list[Step]:
     if group is not None and group.attrs["name"] != name:
         raise NotPlain
     step = Step(name, "", _inputs(layer))
-    variables = [np.asarray(group[str(i)], np.float32) for i in range(len(group))] if group is not None else []
+    # Read as they are: HDF5 turns float16 into float32 by hand, `person` in 0.3 s, which NumPy does in 0.01.
+    variables = [np.asarray(group[str(i)][()], np.float32) for i in range(len(group))] if group is not None else []
     if kind == "InputLayer":
         return [replace(step, kind="picture")] if c["batch_shape"][-1] == 3 and c["dtype"] == "uint8" else _not_plain()
     if kind == "Rescaling":
