@@ -4,6 +4,7 @@
     python weights/scores.py person runs/next    some; a run folder or a file counts too
     python weights/scores.py person --write      puts the figures, and the texts of weights/cards/, into the card
     python weights/scores.py person --time       measures the time a picture too: on a quiet machine
+    python weights/scores.py person --network-size 256    as if the network saw pictures so large
 
 The tables of weights/README.md go to stdout. What people say of weights NAME (use, limits, which sets to score) is in
 `weights/cards/NAME.toml`, where the sets are from in `weights/cards/data.toml`.
@@ -55,11 +56,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=SHARED, help=f"the folder of the sets ({SHARED})")
     parser.add_argument("--threshold", type=float, default=0.5, help="for two classes (0.5)")
     parser.add_argument("--time", action="store_true", help="measure the time a picture too")
-    parser.add_argument("--write", action="store_true", help="put all of it into the cards")
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument("--network-size", type=int, help="the long side of pictures, in place of the card's")
+    kept.add_argument("--write", action="store_true", help="put all of it into the cards")
     asked = parser.parse_args()
     paths = [find_weights(name) for name in asked.names] or list(bundled_weights())
     # Every card is scored before any is timed: bfloat16, once set, holds for the process.
-    cards = {path: scored(path, asked.data, asked.threshold) for path in paths}
+    cards = {path: scored(path, asked.data, asked.threshold, asked.network_size) for path in paths}
     differ = False
     for path, card in cards.items():
         told = timed(path, card) if asked.time else card
@@ -67,15 +70,16 @@ def main() -> int:
         if asked.write:
             write_card(path, told)
             print(f"{path}: card written", file=sys.stderr)
-        for line in differences(read_card(path), card):
+        for line in differences(read_card(path), card) if asked.network_size is None else ():
             print(f"{path}: its card has {line}", file=sys.stderr)
             differ = True
     return EXIT_GATE if differ else EXIT_DONE
 
 
-def scored(path: Path, data: Path, threshold: float) -> Card:
+def scored(path: Path, data: Path, threshold: float, network_size: int | None = None) -> Card:
     """Returns the card of the weights at `path` with measured scores and the texts of `TEXTS`. Raises DataError."""
     model, card = load_weights(path)
+    card = replace(card, network_size=network_size or card.network_size)
     texts, origins = _texts(card.name), _texts("data")
     predictor = Predictor(predict_function(model, "float32"), card, "float32", "cpu")
     names = tuple(c.name for c in card.classes)
