@@ -86,6 +86,11 @@ def one_thread() -> None:
     ctypes.CDLL("libgomp.so.1").omp_set_num_threads(1)  # loaded with the library; it counts by thread
 
 
+def new_stream() -> int:
+    """Returns what calls are run in, by one thread at a time."""
+    return _made("stream_create", _engine(), IN_ORDER)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How an array lies in memory, by oneDNN's handle, and its size in bytes."""
@@ -167,22 +172,22 @@ class Call:
     def __init__(self, primitive: Primitive, arguments: dict[int, tuple[Layout, int]]) -> None:
         self.primitive, self.count = primitive.handle, len(arguments)
         self.destroy = _library().dnnl_memory_destroy  # at the end of the process nothing else may be left
-        self.memories = [
-            _made("memory_create", layout.handle, _engine(), address) for layout, address in arguments.values()
-        ]
+        self.memories: list[int] = []
+        for layout, address in arguments.values():
+            self.memories.append(_made("memory_create", layout.handle, _engine(), address))
         pairs = zip(arguments, self.memories, strict=True)
         self.arguments = (Argument * self.count)(*(Argument(*pair) for pair in pairs))
 
-    def __call__(self) -> None:
+    def __call__(self, stream: int) -> None:
         """Runs it. Raises MemoryError, and SegtoolError for all else."""
-        _check(_library().dnnl_primitive_execute(self.primitive, _stream(), self.count, self.arguments))
+        _check(_library().dnnl_primitive_execute(self.primitive, stream, self.count, self.arguments))
 
     def __del__(self) -> None:
         for memory in self.memories:
             self.destroy(memory)
 
 
-def as_wanted(kernel: npt.NDArray[np.float32], wanted: Layout) -> npt.NDArray[np.uint8]:
+def as_wanted(kernel: npt.NDArray[np.float32], wanted: Layout, stream: int) -> npt.NDArray[np.uint8]:
     """Returns the bytes of a kernel `(kh, kw, in, out)` as a primitive wants its weights."""
     kernel = np.ascontiguousarray(kernel)
     height, width, taken, given = kernel.shape
@@ -193,7 +198,7 @@ def as_wanted(kernel: npt.NDArray[np.float32], wanted: Layout) -> npt.NDArray[np
     Call(copy, {
         SOURCE: (plain, kernel.ctypes.data), TARGET: (wanted, done.ctypes.data),
         SCRATCHPAD: (copy.scratchpad, scratchpad.ctypes.data),
-    })()  # fmt: skip
+    })(stream)  # fmt: skip
     return done
 
 
@@ -218,11 +223,6 @@ def _library() -> ctypes.CDLL:
 @cache
 def _engine() -> int:
     return _made("engine_create", CPU, 0)
-
-
-@cache
-def _stream() -> int:
-    return _made("stream_create", _engine(), IN_ORDER)
 
 
 def _attributes(add: bool = False, activation: int | None = None) -> int:

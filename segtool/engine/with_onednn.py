@@ -172,7 +172,7 @@ class Network:
     """Operations with their weights, and the programs made so far. Threads share it."""
 
     def __init__(self, operations: Sequence[Operation], precision: Precision) -> None:
-        self.operations, self.lock = operations, Lock()
+        self.operations, self.lock, self.stream = operations, Lock(), onednn.new_stream()
         self.dtype = onednn.BFLOAT16 if precision == "bfloat16" else onednn.FLOAT32
         first = operations[0].step
         assert first.scale is not None and first.bias is not None
@@ -234,7 +234,7 @@ class Network:
         found = next((kernel for layout, kernel in known if onednn.same(layout, wanted)), None)
         if found is None:
             assert step.kernel is not None
-            found = onednn.as_wanted(step.kernel, wanted)
+            found = onednn.as_wanted(step.kernel, wanted, self.stream)
             known.append((wanted, found))
         return int(found.ctypes.data)
 
@@ -243,7 +243,7 @@ class Room:
     """The memory that a picture is worked on in, for one thread: the next picture finds it as the last one left it."""
 
     def __init__(self, network: Network) -> None:
-        self.network, self.memory = network, onednn.aligned(0)
+        self.network, self.memory, self.stream = network, onednn.aligned(0), onednn.new_stream()
         self.calls: dict[Sides, list[onednn.Call]] = {}
 
     def run(self, picture: Pixels) -> Probability:
@@ -265,7 +265,7 @@ class Room:
         table = self.network.table
         cv2.LUT(picture, table, dst=self._view(program.picture, table.dtype))
         for call in self.calls[height, width]:
-            call()
+            call(self.stream)
         return self._view(program.result, np.dtype(np.float32)).copy()
 
     def _view(self, value: Value, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
