@@ -59,7 +59,7 @@ def measure(weights: Path, precision: str, rounds: int) -> list[tuple[float, flo
     architecture = Architecture(**card.architecture)
     settings = settings_of(architecture, size=card.network_size, batch=BATCH, steps=STEPS)
     model, _ = compiled(architecture, settings, steps=1000, precision=precision)
-    augmented = augmented_batches(card.network_size)
+    augmented = augmented_batches(card.network_size, stride=card.stride)
     held = held_batches(*augmented[0], steps=STEPS)
     model.fit(held_batches(*augmented[0], steps=WARM_UP), verbose=0)
     return [(rate(model, held), rate(model, augmented)) for _ in range(rounds)]
@@ -86,12 +86,13 @@ def held_batches(images: Any, masks: Any, *, steps: int) -> Any:
     return Held(workers=2)
 
 
-def augmented_batches(network_size: int) -> Any:
+def augmented_batches(network_size: int, *, stride: int) -> Any:
     """Returns what `segtool train` feeds the step with, from drawn 4:3 pairs decoded before."""
     import numpy as np
 
     from segtool.data.layout import Pair
     from segtool.data.shapes import draw_pair
+    from segtool.imaging.geometry import network_shape
     from segtool.imaging.masks import resize_mask
     from segtool.imaging.scaling import resize_image
     from segtool.model.batches import HEADROOM, SampleStore, TrainingBatches
@@ -106,7 +107,7 @@ def augmented_batches(network_size: int) -> Any:
     def order(epoch: int) -> list[int]:
         return [int(i) for i in np.random.default_rng(epoch).permutation(PAIRS_HELD)][: STEPS * BATCH]
 
-    shape = (network_size * 3 // 4, network_size)
+    shape = network_shape(3, 4, network_size=network_size, stride=stride)
     return TrainingBatches(store, order, shape=shape, network_size=network_size, batch_size=BATCH, seed=0)
 
 
