@@ -10,7 +10,7 @@ import pytest
 from conftest import Run
 from test_card import FULL, PLAIN, weights
 
-from segtool.card import Card, bundled_weights, card_to_json
+from segtool.card import Card, bundled_weights, card_to_json, find_weights
 
 TOLD = replace(
     FULL, name="told", description="Streets from a car.", intended_use="Counting cars.",
@@ -32,7 +32,8 @@ def test_every_bundled_weights_file_gets_a_line_with_its_cost_score_and_terms(se
     assert [line.split()[0] for line in lines] == [path.stem for path in bundled_weights()]
     assert head.split()[:3] == ["name", "task", "classes"]
     (shapes,) = (line for line in lines if line.startswith("shapes"))
-    for told in ("binary", "background, shape", "128", "0.32 M", "0.36", "1.2", "iou_image 0.873", "Apache-2.0"):
+    size = f"{find_weights('shapes').stat().st_size / 1e6:.1f}"
+    for told in ("binary", "background, shape", "128", "0.32 M", "0.36", size, "iou_image 0.873", "Apache-2.0"):
         assert told in shapes
 
 
