@@ -13,7 +13,7 @@ from segtool.card import bundled_weights, read_card
 
 def test_every_bundled_weights_file_has_a_card_with_scores_and_terms() -> None:
     found = {path.stem: read_card(path) for path in bundled_weights()}
-    assert set(found) == {"person", "street", "cells", "shapes"}
+    assert set(found) == {"person", "person-fast", "street", "cells", "shapes"}
     for name, card in found.items():
         assert card.name == name
         assert card.scores["val"]["miou"] is not None
