@@ -69,6 +69,6 @@ def test_memory_does_not_grow_with_the_number_of_pictures(shapes: Path, tmp_path
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
-    # The plan and the record take some 4 kB a picture, which was lost in 700 MB as long as TensorFlow was loaded, and is
-    # more than a twentieth of 140 MB. One picture held would be 100 kB and more.
+    # The plan and the record take some 4 kB a picture: lost in 700 MB as long as TensorFlow was loaded, and more than a
+    # twentieth of 140 MB. One picture held would be 100 kB and more.
     assert peaks[1] - peaks[0] <= 10 * 1800, peaks  # kB
