@@ -15,9 +15,10 @@ from segtool.engine import device, onednn, silent_stderr, with_onednn
 from segtool.engine.device import surely_cpu
 from segtool.engine.network import Array, Step, read_steps
 from segtool.engine.onednn import ALIGNMENT, library
+from segtool.engine.operations import place, plan, values_of
 from segtool.engine.precision import Precision, cpu_has_bfloat16
 from segtool.engine.predictor import load_predictor
-from segtool.engine.with_onednn import onednn_function, place, plan, values_of
+from segtool.engine.with_onednn import onednn_function
 from segtool.engine.with_tensorflow import tensorflow_function
 from segtool.errors import SegtoolError
 from segtool.imaging.codec import Pixels
