@@ -378,11 +378,11 @@ def test_jpegs_of_every_kind_are_decoded_small_in_their_colours(
 @pytest.mark.parametrize(
     ("size", "wanted", "scale"),
     [
-        ((800, 600), (600 // (8 * HEADROOM), 800 // (8 * HEADROOM)), 8),
-        ((800, 600), (600 // (4 * HEADROOM), 800 // (4 * HEADROOM)), 4),
-        ((800, 600), (600 // (4 * HEADROOM) + 1, 4), 2),
-        ((800, 600), (4, 800 // (4 * HEADROOM) + 1), 2),
-        ((800, 600), (600 // HEADROOM, 800 // HEADROOM), 1),
+        ((800, 600), (int(600 / (8 * HEADROOM)), int(800 / (8 * HEADROOM))), 8),
+        ((800, 600), (int(600 / (4 * HEADROOM)), int(800 / (4 * HEADROOM))), 4),
+        ((800, 600), (int(600 / (4 * HEADROOM)) + 1, 4), 2),
+        ((800, 600), (4, int(800 / (4 * HEADROOM)) + 1), 2),
+        ((800, 600), (int(600 / HEADROOM), int(800 / HEADROOM)), 1),
         ((800, 600), (1200, 900), 1),
         ((800, 3), (1, 50), 1),
         ((1, 1), (1, 1), 1),
