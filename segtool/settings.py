@@ -34,6 +34,7 @@ from segtool.options import TrainOptions
 
 MULTIPLE, SMALLEST, LARGEST_CPU, LARGEST_CPU_CLASSES, LARGEST_GPU = 32, 64, 256, 384, 512
 STEM_FROM, BOTTOM, HALVINGS = 256, 8, (2, 6)
+EDGES = {1: "", 2: ", edges at half size", 4: ", edges at a quarter of the size"}  # by stem
 FEW_PICTURES, BATCH, BATCH_FEW = 1000, 16, 8
 EPOCH_BATCHES, EPOCH_PICTURES = 32, 4000
 MEMORY_SHARE = 0.5
@@ -162,6 +163,8 @@ def bytes_a_picture(network: dict[str, Any], size: int) -> int:
 
 
 def _network(options: TrainOptions, found: Fingerprint, machine: Machine, reasons: list[str]) -> dict[str, Any]:
+    if options.stem not in (None, *EDGES):
+        raise UsageError(f"--stem {options.stem} is none of 1, 2 and 4: by how much the picture shrinks first.")
     width = options.width or (32 if machine.gpu else 16)
     stride = None
     if options.depth is not None and options.stem is not None:
@@ -172,7 +175,7 @@ def _network(options: TrainOptions, found: Fingerprint, machine: Machine, reason
     if depth is None:
         depth = _depth(size, stem, ENCODER_HALVINGS if options.encoder else None)
         where = f"the bottom sees {size // (stem << depth)} pixels along the long side"
-        reasons.append(f"depth {depth}, stem {stem}: {where}" + (", edges at half size" if stem == 2 else ""))
+        reasons.append(f"depth {depth}, stem {stem}: {where}" + EDGES[stem])
     if options.width is None and not options.encoder:
         reasons.append(f"width {width}: what a {'GPU' if machine.gpu else 'CPU'} trains in reasonable time")
     return {
@@ -197,9 +200,9 @@ def _network_size(found: Fingerprint, machine: Machine, multiple: int, reasons: 
 def _depth(size: int, stem: int, halvings: int | None) -> int:
     low, high = HALVINGS
     total = halvings or min(max(int(math.log2(max(size, 1) / BOTTOM)), low), high)
-    while total > stem and size % (1 << total):
+    while total > stem.bit_length() and size % (1 << total):
         total -= 1
-    return max(total - (stem - 1), 1)
+    return max(total - (stem.bit_length() - 1), 1)
 
 
 def _batch(

@@ -31,6 +31,7 @@ VARIANTS = [
     Architecture(classes=2, depth=1, width=4),
     Architecture(classes=3, depth=2, width=2, residual=True, stem=2),
     Architecture(classes=3, depth=1, width=2, norm=False),
+    Architecture(classes=2, depth=1, width=4, residual=True, stem=4),
 ]
 
 

@@ -116,7 +116,7 @@ def test_balanced_weights_are_the_root_of_median_over_share_and_one_on_average(s
 @pytest.mark.parametrize(
     ("asked", "value"),
     [
-        ("network_size", 96), ("depth", 2), ("width", 7), ("max_width", 40), ("stem", 1), ("batch_size", 3),
+        ("network_size", 96), ("depth", 2), ("width", 7), ("max_width", 40), ("stem", 4), ("batch_size", 3),
         ("accumulate", 5), ("epoch_pictures", 11), ("learning_rate", 0.5), ("loss", "focal"), ("residual", False),
         ("norm", False), ("crop_size", 64), ("ema", 0.9), ("paste", 0.5), ("clip", 0.0),
         ("encoder", "MobileNetV3Small"),
@@ -133,6 +133,16 @@ def test_a_size_that_was_asked_for_gets_a_depth_that_divides_it(size: int, depth
 
 def test_a_depth_that_was_asked_for_gets_a_size_it_divides() -> None:
     assert settings(depth=6, stem=2).network_size % 128 == 0
+
+
+@pytest.mark.parametrize(("size", "depth"), [(256, 3), (192, 2), (40, 1)])
+def test_a_larger_stem_takes_the_place_of_levels(size: int, depth: int) -> None:
+    assert settings(network_size=size, stem=4).depth == depth
+
+
+def test_a_stem_that_is_no_power_of_two_is_refused() -> None:
+    with pytest.raises(UsageError, match="--stem 3 is none of 1, 2 and 4"):
+        settings(stem=3)
 
 
 @pytest.mark.parametrize(("text", "weights"), [("1,2", (1.0, 2.0)), ("0,1", (0.0, 1.0)), ("none", ())])

@@ -17,6 +17,7 @@ VARIANTS = [
     Architecture(classes=2, depth=2, width=2, residual=True),
     Architecture(classes=4, depth=1, width=3, residual=True, norm=False, stem=2),
     Architecture(classes=2, depth=2, width=2, stem=2),
+    Architecture(classes=3, depth=1, width=1, residual=True, stem=4),
 ]
 
 
@@ -76,7 +77,9 @@ def test_the_output_has_the_size_of_the_input(architecture: Architecture, rows: 
     assert np.isfinite(np.asarray(logits)).all()
 
 
-@pytest.mark.parametrize(("depth", "stem", "stride"), [(1, 1, 2), (4, 1, 16), (1, 2, 4), (4, 2, 32), (5, 1, 32)])
+@pytest.mark.parametrize(
+    ("depth", "stem", "stride"), [(1, 1, 2), (4, 1, 16), (1, 2, 4), (4, 2, 32), (5, 1, 32), (4, 4, 64)]
+)
 def test_the_stride_is_two_to_the_depth_times_the_stem(depth: int, stem: int, stride: int) -> None:
     assert Architecture(classes=2, depth=depth, stem=stem).stride == stride
 
@@ -100,6 +103,8 @@ def test_no_level_is_wider_than_max_width() -> None:
         (Architecture(classes=2, depth=1, width=2), 4, 8, 16_768),
         # stem 1728, down 1152 × 2, bottom 576 + 1152 + 64, grow 256, up 2304 + 1152 + 256, logits 3072
         (Architecture(classes=3, depth=1, width=2, residual=True, stem=2), 8, 8, 12_864),
+        # stem 3456 + 576, down 1152 × 2, bottom 576 + 1152 + 64, grow 256, up 2304 + 1152 + 256, logits 4096
+        (Architecture(classes=2, depth=1, width=2, residual=True, stem=4), 16, 16, 16_192),
     ],
 )
 def test_flops_are_two_a_multiply_add_of_every_convolution(

@@ -66,7 +66,7 @@ def train(
     stem: Annotated[
         int | None,
         typer.Option(
-            min=1, max=2, help="2 halves the picture first: four times less work, softer edges.", show_default=CHOSEN
+            min=1, max=4, help="1, 2 or 4: shrinks the picture first; less work, softer edges.", show_default=CHOSEN
         ),
     ] = TRAIN.stem,
     network_size: Annotated[

@@ -1,7 +1,8 @@
 """The U-Net of Ronneberger, Fischer and Brox (2015, arXiv:1505.04597), by depth and width, in Keras' own layers.
 
 Same padding in place of cropping, so that a mask has the size of its image. Batch normalisation, residual blocks
-(He et al. 2016) and a stride-2 stem, which does most of the work on a quarter of the pixels, are options.
+(He et al. 2016) and a stem of stride 2 or 4, which leaves most of the work to a quarter or a sixteenth of the pixels,
+are options.
 """
 
 import math
@@ -17,9 +18,9 @@ from segtool.model.encoders import encoder_levels
 class Architecture:
     """Which U-Net. `depth` 4 and `width` 64 with all else as it stands is the paper's network of 23 convolutions.
 
-    Level k has `min(width · 2^k, max_width)` channels; `stem` 2 halves the picture before the first level. `encoder`
-    names a network of `keras.applications` for the way down; its stem is 2, and width and normalisation are those of
-    the way up.
+    Level k has `min(width · 2^k, max_width)` channels; `stem` 2 or 4 is by how much the picture shrinks before the
+    first level. `encoder` names a network of `keras.applications` for the way down; its stem is 2, and width and
+    normalisation are those of the way up.
     """
 
     classes: int
@@ -68,8 +69,10 @@ def build_unet(
     a = architecture
     image = keras.Input((*size, 3), dtype="uint8", name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype=dtype, name="scale")(image)
-    if a.stem == 2:
-        x = layers.Conv2D(a.level(0), 3, strides=2, padding="same", activation="relu", dtype=dtype, name="stem")(x)
+    for halving in reversed(range(a.stem.bit_length() - 1)):
+        name = f"stem{halving}" if halving else "stem"
+        channels = max(a.level(0) >> halving, 1)
+        x = layers.Conv2D(channels, 3, strides=2, padding="same", activation="relu", dtype=dtype, name=name)(x)
 
     skips = []
     for k in range(a.depth):
@@ -87,9 +90,11 @@ def _way_up(x: keras.KerasTensor, skips: list[keras.KerasTensor], a: Architectur
         x = layers.Concatenate(dtype=dtype, name=f"up{k}_join")([skips[k], x])
         x = _block(x, a, a.level(k), dtype, f"up{k}")
 
-    if a.stem == 2:
-        # Kernel 4 at stride 2 covers every output pixel equally often: no checkerboard.
-        x = layers.Conv2DTranspose(a.channels, 4, strides=2, padding="same", dtype="float32", name="logits")(x)
+    if a.stem > 1:
+        # A kernel of twice the stride covers every output pixel equally often: no checkerboard.
+        x = layers.Conv2DTranspose(
+            a.channels, 2 * a.stem, strides=a.stem, padding="same", dtype="float32", name="logits"
+        )(x)  # fmt: skip
     else:
         x = layers.Conv2D(a.channels, 1, dtype="float32", name="logits")(x)
     return x
