@@ -12,26 +12,29 @@ from segtool.model.normalization import FusedNormalization, with_fast_normalizat
 from segtool.model.unet import Architecture, build_network
 
 
-def pair(dtype: str) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+def pair(dtype: str, channels: int = 4) -> tuple[keras.layers.Layer, keras.layers.Layer]:
     made = [kind(momentum=0.9, dtype=dtype) for kind in (keras.layers.BatchNormalization, FusedNormalization)]
     for layer in made:
-        layer.build((None, None, None, 4))
-        layer.gamma.assign([1.0, 0.5, 2.0, -1.0])
-        layer.beta.assign([0.0, 1.0, -1.0, 0.5])
+        layer.build((None, None, None, channels))
+        layer.gamma.assign([1.0, 0.5, 2.0, -1.0] * (channels // 4))
+        layer.beta.assign([0.0, 1.0, -1.0, 0.5] * (channels // 4))
     return made[0], made[1]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.03)])
-def test_outputs_and_gradients_are_those_of_keras_own_layer(dtype: str, tolerance: float) -> None:
+@pytest.mark.parametrize("channels", [4, 16, 24])
+def test_outputs_and_gradients_are_those_of_keras_own_layer(dtype: str, tolerance: float, channels: int) -> None:
     import tensorflow as tf
 
-    x = tf.constant(np.random.default_rng(0).normal(3, 2, (2, 5, 6, 4)), tf.float32)
-    weight = tf.constant(np.random.default_rng(1).normal(size=(2, 5, 6, 4)), tf.float32)
+    x = tf.constant(np.random.default_rng(0).normal(3, 2, (2, 5, 6, channels)), tf.float32)
+    weight = tf.constant(np.random.default_rng(1).normal(size=(2, 5, 6, channels)), tf.float32)
     found = []
-    for layer in pair(dtype):
+    for layer in pair(dtype, channels):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = tf.cast(layer(x, training=True), tf.float32)
+            y = layer(x, training=True)
+            assert y.dtype == layer.compute_dtype
+            y = tf.cast(y, tf.float32)
             loss = tf.reduce_sum(y * weight)
         found.append([y, *tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])])
     for plain, fused in zip(*found, strict=True):
