@@ -21,7 +21,7 @@ KEYS: dict[str, Callable[[str], Any]] = {
     "learning_rate": float, "weight_decay": float, "warmup": float, "clip": float, "ema": float, "paste": float,
     "time_budget": float,
     "norm": _switch, "residual": _switch,
-    "loss": str, "encoder": str, "encoder_weights": str, "init": str, "class_weights": str,
+    "loss": str, "encoder": str, "encoder_weights": str, "init": str, "teacher": str, "class_weights": str,
 }  # fmt: skip
 SHORT = {"lr": "learning_rate"}
 

@@ -31,6 +31,7 @@ class TrainOptions:
     name: str = ""
     terms: str = ""
     init: str | None = None
+    teacher: str | None = None
 
     encoder: str = ""
     encoder_weights: str = "none"

@@ -27,6 +27,7 @@ from segtool.model.batches import (
     validation_reader,
 )
 from segtool.model.cache import Sample
+from segtool.model.teacher import Teacher
 from segtool.streaming import FailureLog
 
 SAMPLE_BYTES = 4 * 4 * 4  # of what `sample` gives by default
@@ -204,13 +205,16 @@ def test_validation_samples_have_the_shape_the_network_will_see(shapes: Path) ->
 # Batches
 
 
-def training(count: int, *, batch_size: int, seed: int = 0, paste: float = 0.0) -> TrainingBatches:
+def training(
+    count: int, *, batch_size: int, seed: int = 0, paste: float = 0.0, teacher: Teacher | None = None
+) -> TrainingBatches:
     def order(epoch: int) -> list[int]:
         return epoch_order([count], [1], count, seed=seed, epoch=epoch)
 
     shapes = [(12, 16)] * count
     return TrainingBatches(
-        store(*shapes), order, shape=(12, 16), network_size=16, batch_size=batch_size, seed=seed, paste=paste
+        store(*shapes), order, shape=(12, 16), network_size=16, batch_size=batch_size, seed=seed, paste=paste,
+        teacher=teacher,
     )  # fmt: skip
 
 
@@ -235,6 +239,16 @@ def test_every_training_batch_is_full_and_of_one_shape(count: int, batch_size: i
         assert image.shape == (batch_size, 12, 16, 3)
         assert mask.shape == (batch_size, 12, 16, 1)
         assert image.dtype == mask.dtype == np.uint8
+
+
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_what_a_teacher_says_of_the_very_views_lies_behind_the_truth(batch_size: int) -> None:
+    plain = training(8, batch_size=4, paste=0.5).in_batches_of(batch_size)
+    taught = training(8, batch_size=4, paste=0.5, teacher=lambda views: 255 - views[..., :2]).in_batches_of(batch_size)
+    for (images, truth), (seen, more) in ((plain[i], taught[i]) for i in range(len(plain))):
+        np.testing.assert_array_equal(seen, images)
+        np.testing.assert_array_equal(more, np.concatenate([truth, 255 - images[..., :2]], -1))
+        assert more.dtype == np.uint8
 
 
 def test_an_epoch_gone_to_is_the_same_as_one_come_to() -> None:

@@ -128,6 +128,22 @@ def test_a_sum_of_losses_is_the_sum_of_its_terms(text: str, terms: list[tuple[fl
     assert float(make_loss(text, classes=classes)(truth, logits)) == pytest.approx(wanted, abs=1e-5)
 
 
+@pytest.mark.parametrize("counted", [ALL, SOME, NOTHING])
+@pytest.mark.parametrize(("text", "classes"), [("ce+dice", 2), ("ce", 2), ("ce+dice", 4)])
+def test_with_a_teacher_half_of_the_loss_is_cross_entropy_with_it(text: str, classes: int, counted: float) -> None:
+    truth, logits = draw(classes, counted=counted, spread=1.0)
+    taught = np.random.default_rng(5).integers(0, 256, logits.shape).astype(np.uint8)
+    own, q = logits.astype(np.float64), taught / 255
+    if classes == 2:
+        own, q = np.concatenate([np.zeros_like(own), own], -1), np.concatenate([1 - q, q], -1)
+    log_p = own - np.log(np.exp(own).sum(-1, keepdims=True))
+    values = -(q * log_p).sum(-1)[truth[..., 0] != 255]
+    of_teacher = values.mean() if values.size else 0.0
+    of_masks = sum(definition(name, truth, logits) for name in text.split("+"))
+    found = float(make_loss(text, classes=classes)(np.concatenate([truth, taught], -1), logits))
+    assert found == pytest.approx((of_masks + of_teacher) / 2, abs=1e-5)
+
+
 @pytest.mark.parametrize("text", ["", "mse", "ce+", "ce-dice", "0*ce", "1.2.3*ce", "ce*2", "ce dice", "Lambda"])
 def test_what_is_no_loss_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="is no sum of ce, dice, focal, tversky, gap"):

@@ -221,6 +221,19 @@ def test_init_starts_from_other_weights(run: Path, shapes: Path, segtool: Run, t
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "True"
 
 
+def test_a_teacher_changes_what_is_learned_and_not_how_it_is_scored(
+    run: Path, shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    def trained(name: str, *options: object) -> dict[str, str]:
+        done = segtool("train", shapes, tmp_path / name, *TINY, "--epochs", 1, "--learning-rate", 0, *options)
+        assert done.returncode == 0, done.stderr
+        return history(tmp_path / name)[0]
+
+    alone, taught = trained("alone"), trained("taught", "--teacher", run)
+    assert taught["loss"] != alone["loss"]
+    assert (taught["val_loss"], taught["iou"]) == (alone["val_loss"], alone["iou"])
+
+
 def test_more_classes_train_with_softmax_and_mask_gives_their_ids(
     colored_shapes: Path, segtool: Run, tmp_path: Path
 ) -> None:
@@ -289,6 +302,8 @@ def test_a_pair_that_cannot_be_read_is_named_and_the_rest_trains(shapes: Path, s
         (["data", "run", "--init", "shapes", "--depth", 3], 2, "brings its own network"),
         (["data", "run", "--resume"], 2, "no checkpoint.npz to resume from"),
         (["data", "run", "--init", "nothing"], 1, "There are no weights 'nothing'"),
+        (["data", "run", "--teacher", "nothing"], 1, "There are no weights 'nothing'"),
+        (["data", "run", "--teacher", "street"], 2, "--teacher street knows 11 classes, this data 2"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_and_an_exit_code(

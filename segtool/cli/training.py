@@ -41,6 +41,12 @@ def train(
             help="Start from these weights and their network; with other classes, from all but its last layer."
         ),
     ] = TRAIN.init,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS", help="Learn half from the masks and half from what these weights say of each view."
+        ),
+    ] = TRAIN.teacher,
     encoder: Annotated[
         str,
         typer.Option(
@@ -176,12 +182,12 @@ def train(
     options = TrainOptions(
         data=tuple(data), run=folder, mix=shares_of("--mix", mix), mask_suffix=mask_suffix,
         val_fraction=TRAIN.val_fraction if val_fraction is None else val_fraction,
-        class_names=names_of("--class-names", class_names), name=name, terms=terms, init=init, encoder=encoder,
-        encoder_weights=encoder_weights, depth=depth, width=width, max_width=max_width, norm=norm, residual=residual,
-        stem=stem, network_size=network_size, crop_size=crop_size, epochs=epochs, epoch_pictures=epoch_pictures,
-        batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, loss=loss,
-        class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema, paste=paste,
-        patience=patience, time_budget=minutes_of(time_budget), precision=precision, seed=seed,
+        class_names=names_of("--class-names", class_names), name=name, terms=terms, init=init, teacher=teacher,
+        encoder=encoder, encoder_weights=encoder_weights, depth=depth, width=width, max_width=max_width, norm=norm,
+        residual=residual, stem=stem, network_size=network_size, crop_size=crop_size, epochs=epochs,
+        epoch_pictures=epoch_pictures, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate,
+        loss=loss, class_weights=class_weights, weight_decay=weight_decay, warmup=warmup, clip=clip, ema=ema,
+        paste=paste, patience=patience, time_budget=minutes_of(time_budget), precision=precision, seed=seed,
         deterministic=deterministic, tensorboard=tensorboard, grid=parse_grid(grid or ()),
     )  # fmt: skip
     sources = {key: context.get_parameter_source(key) for key in context.params}

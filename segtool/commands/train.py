@@ -21,6 +21,7 @@ from segtool.model.losses import make_loss
 from segtool.model.material import Material, batches_of, load_material
 from segtool.model.precision import choose_precision, device_name, on_gpu
 from segtool.model.start import Start, network_of_init, starter
+from segtool.model.teacher import Teacher, load_teacher
 from segtool.model.training import fit_unet
 from segtool.model.unet import Architecture
 from segtool.model.weights import save_weights
@@ -83,6 +84,7 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False, given: Col
         settings.loss, classes=architecture.classes, weights=settings.class_weights
     )  # raises while all is as it was
     start = starter(options, architecture, origin[0] if origin else None, show.notice)
+    teacher = load_teacher(options.teacher, classes=len(sets.classes))
     for reason in reasons:
         show.notice(f"  {reason}")
     make_folder(options.run)
@@ -95,7 +97,7 @@ def train(options: TrainOptions, show: Show, *, resume: bool = False, given: Col
         write_config(options, settings, reasons, found, masks, [asdict(c) for c in sets.classes])
     with Interrupt() as interrupt:
         progress = _run(
-            options, material, card, show, precision, start=start, resume=resume,
+            options, material, card, show, precision, start=start, teacher=teacher, resume=resume,
             stop=lambda: bool(interrupt.exit_code),
         )  # fmt: skip
     scores: tuple[tuple[str, Scores], ...] = ()
@@ -165,10 +167,10 @@ def _check_sizes(settings: Settings, architecture: Architecture) -> None:
 
 def _run(
     options: TrainOptions, material: Material, card: Card, show: Show, precision: str, *,
-    start: Start | None, resume: bool, stop: Callable[[], bool],
+    start: Start | None, teacher: Teacher | None, resume: bool, stop: Callable[[], bool],
 ) -> Progress:  # fmt: skip
     settings = material.settings
-    train_batches, val_batches = batches_of(material, options)
+    train_batches, val_batches = batches_of(material, options, teacher)
     height, width = train_batches.shape
     added = f" ×{settings.accumulate}" if settings.accumulate > 1 else ""
     show.notice(

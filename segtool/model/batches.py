@@ -1,6 +1,7 @@
 """Pairs on disk to batches in memory: decoded once, kept at the scale training needs, augmented in the background.
 
-Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truths `(B, h, w, 1)` uint8 class indices.
+Any Keras backend: NumPy arrays come out. Images are `(B, h, w, 3)` uint8, truths `(B, h, w, 1)` uint8 class indices;
+what a teacher says of the images follows as more channels.
 """
 
 from collections import Counter
@@ -20,6 +21,7 @@ from segtool.imaging.augment import augment, paste
 from segtool.imaging.codec import Pixels, Size
 from segtool.imaging.geometry import network_shape
 from segtool.model.cache import DiskCache, Place, Sample
+from segtool.model.teacher import Teacher
 from segtool.pipeline import workers
 from segtool.streaming import FailureLog, caught, ordered_map
 
@@ -164,11 +166,12 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __init__(
         self, store: SampleStore, order: Callable[[int], list[int]], *, shape: tuple[int, int], network_size: int,
-        batch_size: int, seed: int, grey: bool = False, paste: float = 0.0,
+        batch_size: int, seed: int, grey: bool = False, paste: float = 0.0, teacher: Teacher | None = None,
     ) -> None:  # fmt: skip
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=6)
         self.store, self.order_of, self.shape, self.grey, self.paste = store, order, shape, grey, paste
         self.network_size, self.batch_size, self.seed, self.epoch = network_size, batch_size, seed, 0
+        self.teacher = teacher
         self.order = order(0)
 
     def __len__(self) -> int:
@@ -178,7 +181,8 @@ class TrainingBatches(keras.utils.PyDataset):
         first = index * self.batch_size
         places = [(first + i) % len(self.order) for i in range(self.batch_size)]
         views = [self._pasted(place) for place in places]
-        return np.stack([image for image, _ in views]), np.stack([mask for _, mask in views])[..., None]
+        images, truths = np.stack([image for image, _ in views]), np.stack([mask for _, mask in views])[..., None]
+        return images, np.concatenate([truths, self.teacher(images)], axis=-1) if self.teacher else truths
 
     def on_epoch_end(self) -> None:
         """Draws the next epoch."""
@@ -198,7 +202,7 @@ class TrainingBatches(keras.utils.PyDataset):
         """Returns the same pictures in the same order, in batches of another size."""
         return TrainingBatches(
             self.store, self.order_of, shape=self.shape, network_size=self.network_size, batch_size=batch_size,
-            seed=self.seed, grey=self.grey, paste=self.paste,
+            seed=self.seed, grey=self.grey, paste=self.paste, teacher=self.teacher,
         )  # fmt: skip
 
     def names(self, epoch: int, index: int) -> list[str]:

@@ -1,6 +1,7 @@
 """What training minimises and watches, on float32 logits, the ignore id left out. Any Keras backend.
 
-Truth arrives as class indices `(B, h, w, 1)`, 255 where ignored; logits as `(B, h, w, C)`, C = 1 for two classes.
+Truth arrives as class indices `(B, h, w, 1)`, 255 where ignored; logits as `(B, h, w, C)`, C = 1 for two classes. With
+a teacher truth has C more channels behind the indices, its probability in steps of 1/255.
 """
 
 import re
@@ -17,6 +18,7 @@ from segtool.errors import UsageError
 PIXELS_A_UNIT = 65536.0
 FOCAL_GAMMA = 2.0
 TVERSKY_FALSE_POSITIVES, TVERSKY_FALSE_NEGATIVES = 0.3, 0.7
+TEACHER_SHARE = 0.5  # of the loss; the masks have the rest
 GAP_REACH = 4  # pixels from either side: gaps of up to twice as many count
 
 Loss = Callable[[Any, Any], Any]
@@ -54,7 +56,8 @@ def make_loss(text: str, *, classes: int, weights: Sequence[float] = ()) -> Loss
     """Returns the loss named by `text`, a function of truth and logits; `weights` holds a number a class, empty: all 1.
 
     Class weights enter cross-entropy and focal loss, as a weighted mean over pixels; Dice and Tversky loss give every
-    class the same say anyway. Raises UsageError when `text` is no loss or the number of weights is not `classes`.
+    class the same say anyway. Where there is a teacher, half of the loss is cross-entropy with its probabilities.
+    Raises UsageError when `text` is no loss or the number of weights is not `classes`.
     """
     terms = parse_loss(text)
     if weights and len(weights) != classes:
@@ -62,8 +65,14 @@ def make_loss(text: str, *, classes: int, weights: Sequence[float] = ()) -> Loss
     compared = _binary if classes == 2 else _multiclass
 
     def loss(truth: Any, logits: Any) -> Any:
-        batch = compared(truth, ops.cast(logits, "float32"), tuple(weights))
-        return sum(factor * TERMS[name](batch) for factor, name in terms)
+        logits = ops.cast(logits, "float32")
+        batch = compared(truth[..., :1], logits, tuple(weights))
+        of_masks = sum(factor * TERMS[name](batch) for factor, name in terms)
+        if truth.shape[-1] == 1:
+            return of_masks
+        taught = ops.cast(truth[..., 1:], "float32") / 255
+        valid = ops.cast(truth[..., 0] != IGNORE_ID, "float32")
+        return (1 - TEACHER_SHARE) * of_masks - TEACHER_SHARE * _mean(_log_likelihood(taught, logits), valid)
 
     return loss
 
@@ -129,6 +138,13 @@ def _overlap_loss(batch: Compared, false_positives: float, false_negatives: floa
     return ops.sum((1 - index) * present) / ops.maximum(ops.sum(present), 1)
 
 
+def _log_likelihood(probability: Any, logits: Any) -> Any:
+    """Returns Σ q log p over the classes, `(B, h, w)`, q being `probability` and p that of `logits`."""
+    if logits.shape[-1] == 1:
+        return (logits * probability - ops.softplus(logits))[..., 0]
+    return ops.sum(probability * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
 def _mean(values: Any, weight: Any, share: Any = 1.0) -> Any:
     return ops.sum(values * weight * share) / ops.maximum(ops.sum(weight), 1e-3)
 
@@ -173,7 +189,7 @@ class PooledScores(keras.metrics.Metric):
         )
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        truth = ops.cast(ops.squeeze(y_true, -1), "int32")
+        truth = ops.cast(y_true[..., 0], "int32")
         found = ops.cast(ops.squeeze(y_pred, -1) > 0, "int32") if self.classes == 2 else ops.argmax(y_pred, axis=-1)
         valid = ops.expand_dims(ops.cast(truth != IGNORE_ID, "float32"), -1)
         true_one_hot = ops.one_hot(truth, self.classes) * valid

@@ -21,6 +21,7 @@ from segtool.model.batches import (
     validation_reader,
 )
 from segtool.model.cache import DiskCache
+from segtool.model.teacher import Teacher
 from segtool.model.unet import Architecture
 from segtool.options import TrainOptions
 from segtool.settings import Settings
@@ -64,7 +65,9 @@ def load_material(
     return Material(sets, architecture, settings, train, val)
 
 
-def batches_of(material: Material, options: TrainOptions) -> tuple[TrainingBatches, ValidationBatches]:
+def batches_of(
+    material: Material, options: TrainOptions, teacher: Teacher | None
+) -> tuple[TrainingBatches, ValidationBatches]:
     """Returns the batches to train on, drawn from the sets by `options.mix`, and those to validate on."""
     settings, stride = material.settings, material.architecture.stride
     readable = set(material.train.pairs)
@@ -78,5 +81,6 @@ def batches_of(material: Material, options: TrainOptions) -> tuple[TrainingBatch
     train = TrainingBatches(
         material.train, order, shape=shape, network_size=settings.network_size, batch_size=settings.batch_size,
         seed=options.seed, grey=settings.grey, paste=settings.paste,
+        teacher=teacher,
     )  # fmt: skip
     return train, ValidationBatches(material.val, batch_size=settings.batch_size)
