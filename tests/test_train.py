@@ -300,6 +300,11 @@ def test_a_pair_that_cannot_be_read_is_named_and_the_rest_trains(shapes: Path, s
         (["data", "run", "--encoder", "VGG16"], 2, "--encoder VGG16 is not one of MobileNetV3Small"),
         (["data", "run", "--config", "nowhere.json"], 2, "nowhere.json is not the config of a run"),
         (["data", "run", "--init", "shapes", "--depth", 3], 2, "brings its own network"),
+        (
+            ["data", "run", "--init", "shapes", "--width", 4],
+            2,
+            "--init shapes has widths from 8 to 64: give no smaller",
+        ),
         (["data", "run", "--resume"], 2, "no checkpoint.npz to resume from"),
         (["data", "run", "--init", "nothing"], 1, "There are no weights 'nothing'"),
         (["data", "run", "--teacher", "nothing"], 1, "There are no weights 'nothing'"),

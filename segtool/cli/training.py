@@ -38,7 +38,8 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Start from these weights and their network; with other classes, from all but its last layer."
+            help="Start from these weights and their network, made wider by --width or --max-width; with other "
+            "classes, from all but its last layer."
         ),
     ] = TRAIN.init,
     teacher: Annotated[

@@ -1,7 +1,7 @@
 """Where a network begins: at random, at other weights, or with an encoder that was trained before."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from segtool.errors import ModelError, UsageError
 from segtool.model.encoders import check_encoder, load_encoder
 from segtool.model.unet import Architecture
 from segtool.model.weights import load_weights
+from segtool.model.widening import take_weights
 from segtool.options import TrainOptions
 
 HEAD = "logits"  # the one layer that knows the classes
@@ -20,9 +21,10 @@ Start = Callable[[keras.Model], None]
 
 
 def network_of_init(options: TrainOptions) -> tuple[Path, dict[str, Any]] | None:
-    """Returns the weights that --init names, and their network with its `network_size`; None without --init.
+    """Returns the weights that --init names, and their network, made as wide as was asked for, with its `network_size`;
+    None without --init.
 
-    Raises ModelError when they are no U-Net of ours, UsageError when another network was asked for.
+    Raises ModelError when they are no U-Net of ours, UsageError when a network was asked for that does not hold it.
     """
     if options.encoder:
         check_encoder(options.encoder)
@@ -30,9 +32,18 @@ def network_of_init(options: TrainOptions) -> tuple[Path, dict[str, Any]] | None
         return None
     path = find_weights(options.init)
     card = read_card(path)
-    if any(v is not None for v in (options.depth, options.width, options.max_width, options.stem)) or options.encoder:
-        raise UsageError(f"--init {options.init} brings its own network: leave out --depth, --width and the like.")
-    return path, {**asdict(_architecture(path, card)), "network_size": card.network_size}
+    if options.depth is not None or options.stem is not None or options.encoder:
+        raise UsageError(f"--init {options.init} brings its own network: leave out --depth, --stem and --encoder.")
+    before = _architecture(path, card)
+    network = replace(before, width=options.width or before.width, max_width=options.max_width or before.max_width)
+    if before.encoder and network != before:
+        raise UsageError(f"--init {options.init} has an encoder, and cannot be widened: leave out --width.")
+    if any(network.level(k) < before.level(k) for k in range(before.depth + 1)):
+        raise UsageError(
+            f"--init {options.init} has widths from {before.width} to {before.level(before.depth)}: "
+            "give no smaller --width or --max-width."
+        )
+    return path, {**asdict(network), "network_size": card.network_size}
 
 
 def starter(
@@ -40,7 +51,7 @@ def starter(
 ) -> Start | None:
     """Returns what puts first weights into a network, or None where they are random. Raises ModelError when it cannot.
 
-    Weights of other classes are taken but for the head.
+    Weights of other classes are taken but for the head, weights of a narrower network as a part of it.
     """
     if path is not None:
         model, card = load_weights(path)
@@ -50,7 +61,7 @@ def starter(
                 f"{options.init} knows {len(card.classes)} classes, this data {architecture.classes}: all its layers "
                 "are taken but the last, which starts at random"
             )
-        return lambda new: _take(new, model, head=same)
+        return lambda new: take_weights(new, model, leave=() if same else (HEAD,))
     if architecture.encoder and options.encoder_weights != "none":
         return lambda new: _take_encoder(new, architecture.encoder, options.encoder_weights, notice)
     return None
@@ -63,13 +74,6 @@ def _architecture(path: Path, card: Card) -> Architecture:
         return Architecture(**card.architecture)
     except TypeError as error:
         raise ModelError(f"{path} is no U-Net that this segtool can build ({error}).") from error
-
-
-def _take(new: keras.Model, old: keras.Model, *, head: bool) -> None:
-    ours, theirs = ([layer for layer in m.layers if layer.weights] for m in (new, old))
-    for mine, other in zip(ours, theirs, strict=True):
-        if head or mine.name != HEAD:
-            mine.set_weights(other.get_weights())
 
 
 def _take_encoder(new: keras.Model, encoder: str, weights: str, notice: Callable[[str], None]) -> None:
