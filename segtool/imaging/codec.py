@@ -37,10 +37,10 @@ UPRIGHT = 1
 ROWS_BECOME_COLUMNS = (5, 6, 7, 8)
 FIRST_BECOMES_LAST = (3, 4, 6, 7)
 # Least pixels decoded for each that is wanted, along either side. Of the mask pixels of `person`, on 24 to 60 photos
-# enlarged to JPEGs of 1 to 12 megapixels, 0.06 to 0.07 % came out otherwise than by decoding whole from 3.1 on, 0.09 to
-# 0.10 % at 2.9, 0.13 to 0.16 % at 2, 0.25 to 0.45 % from 1.1 to 1.6. To cut a row and a column off changed 0.13 to
-# 0.33 %. At 3 a picture of 12 megapixels was decoded at 1/2 for 320×256 pixels: 47 ms, and 36 at 1/4.
-HEADROOM = 2.9
+# enlarged to JPEGs of 1 to 12 megapixels, 0.06 to 0.07 % came out otherwise than by decoding whole from 3.1 on, 0.08 %
+# at 2.3 × 2.6, 0.10 % at 2.9 × 3.1, 0.13 to 0.16 % at 2, 0.25 to 0.45 % from 1.1 to 1.6; to cut a row and a column off
+# changed 0.13 to 0.33 %. A picture of 12 megapixels for 384×320 pixels takes 38 ms so, and 49 at 2.9, which is 1/2.
+HEADROOM = 2.3
 
 
 def read_image(
