@@ -17,7 +17,7 @@ CHECKPOINT, SAMPLES, EVENTS = "checkpoint.npz", "samples", "tensorboard"
 GRID_TABLE, GRID_CSV = "grid.md", "grid.csv"
 MAY_CHANGE = ("epochs", "patience", "time_budget", "tensorboard")  # on --resume; all else must be as it was
 # --config brings the settings of a run, not its place, its data or what it started from.
-OF_THE_RUN = ("data", "run", "grid", "name")
+OF_THE_RUN = ("data", "run", "grid", "name", "init")
 
 
 def check_new(run: Path) -> None:

@@ -111,8 +111,7 @@ def choose(
     network = dict(start or _network(options, found, machine, reasons))
     size = options.network_size or int(network["network_size"])
     if start is not None:
-        wider = ", wider" if options.width or options.max_width else ""
-        reasons.append(f"network and network size {size}: those of {options.init}{wider}")
+        reasons.append(f"network and network size {size}: those of {options.init}")
     batch, accumulate = _batch(options, found, machine, network, size, reasons)
     pictures = options.epoch_pictures
     if pictures is None:

@@ -73,6 +73,20 @@ def test_config_repeats_a_run_and_options_beside_it_win(run: Path, shapes: Path,
     assert read_card(tmp_path / "again/weights.keras").classes == read_card(run / "weights.keras").classes
 
 
+def test_config_and_init_together_keep_settings_and_weights_and_config_alone_starts_anew(
+    run: Path, shapes: Path, segtool: Run, tmp_path: Path
+) -> None:
+    both = segtool("train", shapes, tmp_path / "both", "--config", run, "--init", run, "--epochs", 1, "--width", 5)
+    assert both.returncode == 0, both.stderr
+    assert "is the beginning of a wider one" in both.stderr
+    alone = segtool("train", shapes, tmp_path / "alone", "--config", tmp_path / "both", "--epochs", 1)
+    assert alone.returncode == 0, alone.stderr
+    before, now = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("both", "alone"))
+    assert before["settings"] == now["settings"]
+    assert before["settings"]["width"] == 5
+    assert (before["options"]["init"], now["options"]["init"]) == (str(run), None)
+
+
 def test_resume_needs_no_option_again_and_refuses_data_that_changed(
     run: Path, shapes: Path, segtool: Run, tmp_path: Path
 ) -> None:

@@ -32,9 +32,13 @@ def network_of_init(options: TrainOptions) -> tuple[Path, dict[str, Any]] | None
         return None
     path = find_weights(options.init)
     card = read_card(path)
-    if options.depth is not None or options.stem is not None or options.encoder:
-        raise UsageError(f"--init {options.init} brings its own network: leave out --depth, --stem and --encoder.")
     before = _architecture(path, card)
+    for key in ("depth", "stem", "encoder"):
+        asked, has = getattr(options, key), getattr(before, key)
+        if asked not in (None, "", has):
+            raise UsageError(
+                f"--init {options.init} brings its own network, of {key} {has or 'none'}: leave out --{key} {asked}."
+            )
     network = replace(before, width=options.width or before.width, max_width=options.max_width or before.max_width)
     if before.encoder and network != before:
         raise UsageError(f"--init {options.init} has an encoder, and cannot be widened: leave out --width.")
@@ -55,12 +59,15 @@ def starter(
     """
     if path is not None:
         model, card = load_weights(path)
-        same = _architecture(path, card).channels == architecture.channels
+        before = _architecture(path, card)
+        same = before.channels == architecture.channels
         if not same:
             notice(
                 f"{options.init} knows {len(card.classes)} classes, this data {architecture.classes}: all its layers "
                 "are taken but the last, which starts at random"
             )
+        if replace(before, classes=architecture.classes) != architecture:
+            notice(f"  the network of {options.init} is the beginning of a wider one")
         return lambda new: take_weights(new, model, leave=() if same else (HEAD,))
     if architecture.encoder and options.encoder_weights != "none":
         return lambda new: _take_encoder(new, architecture.encoder, options.encoder_weights, notice)
