@@ -76,7 +76,7 @@ def test_the_figures_in_the_card_of_shapes_are_measured_again(
     copy = tmp_path / "copy.keras"
     shutil.copy(find_weights("shapes"), copy)
     # float32 on every machine: bfloat16, once set, holds for all the tests to come.
-    monkeypatch.setattr("segtool.model.precision.CPU_INFO", Path(os.devnull))
+    monkeypatch.setattr("segtool.engine.precision.CPU_INFO", Path(os.devnull))
     monkeypatch.setattr(sys, "argv", ["scores.py", str(copy), "--write", "--time", "--data", str(REAL_DATA)])
     assert script.main() == 0
     written, bundled = read_card(copy), read_card(find_weights("shapes"))
