@@ -141,6 +141,7 @@ def _overlap_loss(batch: Compared, false_positives: float, false_negatives: floa
 def _log_likelihood(probability: Any, logits: Any) -> Any:
     """Returns Σ q log p over the classes, `(B, h, w)`, q being `probability` and p that of `logits`."""
     if logits.shape[-1] == 1:
+        # Not relu(x) − x·q + log(1 + e^−|x|): its gradient is wrong where x is 0, as wherever all features are dead.
         return (logits * probability - ops.softplus(logits))[..., 0]
     return ops.sum(probability * ops.log_softmax(logits, axis=-1), axis=-1)
 
@@ -150,13 +151,11 @@ def _mean(values: Any, weight: Any, share: Any = 1.0) -> Any:
 
 
 def _binary(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
-    truth, logits = ops.cast(ops.squeeze(truth, -1), "int32"), ops.squeeze(logits, -1)
+    truth = ops.cast(truth, "int32")
     valid = ops.cast(truth != IGNORE_ID, "float32")
     target = ops.cast(truth == 1, "float32")
-    # Not relu(x) − x·t + log(1 + e^−|x|): its gradient is wrong where x is 0, as it is wherever all features are dead.
-    log_true = logits * target - ops.softplus(logits)
     weight = valid * (weights[0] + (weights[1] - weights[0]) * target) if weights else valid
-    return Compared(log_true, weight, ops.expand_dims(ops.sigmoid(logits) * valid, -1), ops.expand_dims(target, -1))
+    return Compared(_log_likelihood(target, logits), weight[..., 0], ops.sigmoid(logits) * valid, target)
 
 
 def _multiclass(truth: Any, logits: Any, weights: tuple[float, ...]) -> Compared:
