@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hostile_files import encoded, heic
@@ -15,7 +16,7 @@ from PIL import Image
 
 from segtool.errors import ImageError
 from segtool.imaging.codec import HEADROOM, Pixels, open_upright, read_image, read_resized
-from segtool.imaging.scaling import resize_image
+from segtool.imaging.scaling import resize_image, shrink_means
 
 WHITE = (255, 255, 255)
 # Blocks large and smooth enough for JPEG, each of its own grey, in two unlike sides.
@@ -326,11 +327,15 @@ def decoded_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Returns a list that fills with the sizes of what is resized."""
     sizes: list[tuple[int, ...]] = []
 
-    def noting(image: Pixels, size: tuple[int, int], **options: Any) -> Pixels:
-        sizes.append(image.shape[:2])
-        return resize_image(image, size, **options)
+    def noting(resize: Callable[..., Pixels]) -> Callable[..., Pixels]:
+        def noted(image: Pixels, size: tuple[int, int], **options: Any) -> Pixels:
+            sizes.append(image.shape[:2])
+            return resize(image, size, **options)
 
-    monkeypatch.setattr("segtool.imaging.codec.resize_image", noting)
+        return noted
+
+    for resize in (resize_image, shrink_means):
+        monkeypatch.setattr(f"segtool.imaging.codec.{resize.__name__}", noting(resize))
     return sizes
 
 
@@ -397,6 +402,20 @@ def test_a_jpeg_is_decoded_as_small_as_leaves_some_pixels_for_each_one_wanted(
     assert sizes == [(-(-size[1] // scale), -(-size[0] // scale))]
     if scale == 1:
         assert np.array_equal(pixels, resize_image(read_image(data), wanted))
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_means_of_blocks_are_shrunk_to_nearer_what_the_whole_picture_is_shrunk_to(scale: int) -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (19, 25, 3), np.uint8)
+    whole = cv2.resize(coarse, (800, 608), interpolation=cv2.INTER_CUBIC)
+    blocks = resize_image(whole, (608 // scale, 800 // scale))  # which of whole blocks is their mean
+    for wanted in ((608 // scale // 2 + 1, 800 // scale // 2 + 1), (608 // scale // 3, 800 // scale // 3)):
+        expected = resize_image(whole, wanted).astype(int)
+        extent = blocks.shape[0], blocks.shape[1]
+        off, plain_off = (
+            np.abs(shrink(blocks, wanted, extent=extent) - expected).mean() for shrink in (shrink_means, resize_image)
+        )
+        assert off < 0.8 * plain_off
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM", "TGA"])

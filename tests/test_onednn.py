@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segtool.card import find_weights
-from segtool.engine import device, onednn, silent_stderr, with_onednn
+from segtool.engine import device, onednn, silent_stderr, winograd, with_onednn
 from segtool.engine.device import surely_cpu
 from segtool.engine.network import Array, Step, read_steps
 from segtool.engine.onednn import ALIGNMENT, library
@@ -123,6 +123,82 @@ def test_unusual_networks_are_as_in_tensorflow(name: str) -> None:
     for batch in (noise(2, 22, 18, 3), noise(3, 12, 34, 3)) if "multiple" not in name else (noise(2, 21, 17, 3),):
         expected = tensorflow_function(steps, "float32")(batch)
         np.testing.assert_allclose(alone(steps)(batch), expected, atol=1e-5)
+
+
+@pytest.fixture
+def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every convolution that can be done by rows is, though it be too small for that to pay."""
+    monkeypatch.setattr(winograd, "LEAST_CHANNELS", 4)
+    monkeypatch.setattr(winograd, "LEAST_PRODUCTS", 0)
+
+
+ROWS_BETWEEN = {
+    "convolutions that leave the rows in their order before and behind, with strides of their own": (
+        Step("a", "conv", ("scaled",), kernel=kernel(3, 3, 3, 8)), Step("b", "conv", ("a",), kernel=kernel(3, 3, 8, 8)),
+        Step("c", "conv", ("b",), kernel=kernel(3, 5, 8, 8), bias=floats(*range(8))),
+        Step("d", "conv", ("c",), kernel=kernel(3, 3, 8, 8), bias=floats(*range(8))), Step("e", "relu", ("d",)),
+        Step("f", "conv", ("e",), kernel=kernel(1, 1, 8, 8)), Step("g", "conv", ("f",), kernel=kernel(3, 3, 8, 8)),
+        Step("out", "conv", ("g",), kernel=kernel(3, 3, 8, 2), stride=(2, 2)),
+    ),
+    "sums before the activation, in both layouts": (
+        Step("a", "conv", ("scaled",), kernel=kernel(3, 3, 3, 8)), Step("b", "conv", ("a",), kernel=kernel(3, 3, 8, 8)),
+        Step("b2", "conv", ("b",), kernel=kernel(3, 3, 8, 8), bias=floats(*range(8))), Step("c", "add", ("a", "b2")),
+        Step("d", "relu", ("c",)), Step("e", "conv", ("d",), kernel=kernel(3, 3, 8, 8)),
+        Step("e2", "conv", ("d",), kernel=kernel(1, 1, 8, 8)), Step("f", "add", ("e", "e2")), Step("g", "relu", ("f",)),
+        Step("h", "conv", ("g",), kernel=kernel(3, 3, 8, 8)), Step("i", "conv", ("g",), kernel=kernel(5, 3, 8, 8)),
+        Step("j", "add", ("h", "i")), Step("k", "conv", ("j",), kernel=kernel(3, 3, 8, 8)),
+        Step("out", "conv", ("k",), kernel=kernel(1, 1, 8, 1)),
+    ),
+    "pools, spreads and joins": (
+        Step("a", "conv", ("scaled",), kernel=kernel(3, 3, 3, 8)), Step("b", "conv", ("a",), kernel=kernel(3, 3, 8, 8)),
+        Step("p", "pool", ("b",), size=(2, 2), stride=(2, 2), padding="valid"),
+        Step("c", "conv", ("p",), kernel=kernel(3, 3, 8, 16)), Step("q", "pool", ("c",), size=(3, 3), stride=(1, 1)),
+        Step("d", "conv", ("q",), kernel=kernel(3, 3, 16, 64)), Step("s", "spread", ("d",), stride=(2, 2)),
+        Step("e", "conv", ("s",), kernel=kernel(3, 3, 16, 16)), Step("j", "join", ("b", "e", "a")),
+        Step("f", "conv", ("j",), kernel=kernel(3, 3, 32, 64)), Step("u", "spread", ("f",), stride=(4, 4)),
+        Step("v", "join", ("u", "u")), Step("g", "conv", ("v",), kernel=kernel(3, 3, 8, 4)),
+        Step("h", "conv", ("g",), kernel=kernel(3, 3, 4, 4)),
+        Step("out", "softmax", ("h",)),
+    ),
+}  # fmt: skip
+
+
+@needs_library
+@pytest.mark.parametrize("name", [*UNUSUAL, *ROWS_BETWEEN])
+@pytest.mark.usefixtures("by_rows")
+def test_convolutions_by_rows_are_as_in_tensorflow_whatever_is_between_them(name: str) -> None:
+    steps = SCALED + (UNUSUAL | ROWS_BETWEEN)[name]
+    for batch in (noise(2, 24, 20, 3), noise(3, 12, 32, 3), noise(1, 20, 8, 3)):
+        expected = tensorflow_function(steps, "float32")(batch)
+        np.testing.assert_allclose(alone(steps)(batch), expected, atol=2e-5 * np.abs(expected).max())
+
+
+@needs_library
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("by_rows")
+def test_convolutions_by_rows_give_what_tensorflow_gives(name: str, precision: Precision) -> None:
+    test_it_gives_what_tensorflow_gives(name, precision)
+
+
+@needs_library
+@pytest.mark.parametrize("name", ["street", "person"])
+def test_by_rows_bfloat16_is_hardly_further_from_float32(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, batch = steps_of(name), noise(1, 256, 320, 3)
+    exact = alone(steps)(batch)
+    off = np.abs(alone(steps, "bfloat16")(batch) - exact).mean()
+    monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1 << 20)
+    plainly_off = np.abs(alone(steps, "bfloat16")(batch) - exact).mean()
+    assert 0 < off < 2 * plainly_off
+
+
+def test_four_products_make_two_rows_of_a_convolution() -> None:
+    rows, weights = np.random.default_rng(0).normal(size=4), kernel(3, 1, 1, 1)
+    g = [float(winograd.row_kernel(weights, number)[0, 0, 0, 0]) for number in range(4)]
+    d0, d1, d2, d3 = rows
+    m0, m1, m2, minus_m3 = (d0 - d2) * g[0], (d1 + d2) * g[1], (d2 - d1) * g[2], (d1 - d3) * g[3]
+    expected = np.convolve(rows, weights.ravel()[::-1], "valid")
+    np.testing.assert_allclose([m0 + m1 + m2, m1 - m2 + minus_m3], expected, atol=1e-6)
 
 
 LEFT = {

@@ -23,8 +23,10 @@ CPU, IN_ORDER, INFERENCE, SCRATCHPAD_BY_USER = 1, 1, 96, 1
 BFLOAT16, FLOAT32 = 2, 3  # dnnl_data_type_t
 ANY = 1  # dnnl_format_tag_t: oneDNN chooses
 DIRECT, MAXIMUM, SOFTMAX, RELU, LOGISTIC = 1, 0x1FF, 0x30000, 0x20, 0x29  # dnnl_alg_kind_t
-SOURCE, TARGET, WEIGHTS, BIAS, SCRATCHPAD = 1, 17, 33, 41, 80  # arguments of a primitive
+ADD, MAX, SUBTRACT = 0x1FFF0, 0x1FFF2, 0x1FFF5  # dnnl_alg_kind_t too, of two values
+SOURCE, OTHER, TARGET, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80  # arguments of a primitive
 WANTED_WEIGHTS, WANTED_SCRATCHPAD = 131, 136  # dnnl_query_t
+POST_OPERATION = 0x8000  # DNNL_ARG_ATTR_MULTIPLE_POST_OP_BASE
 MAX_DIMS = 12
 OUT_OF_MEMORY = 1  # dnnl_status_t
 ALIGNMENT = 64
@@ -43,12 +45,14 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "post_ops_create": (_out,),
     "post_ops_append_sum": (_pointer, _float, _int, _int),
     "post_ops_append_eltwise": (_pointer, _int, _float, _float),
+    "post_ops_append_binary": (_pointer, _int, _pointer),
     "primitive_attr_create": (_out,),
     "primitive_attr_set_post_ops": (_pointer, _pointer),
     "primitive_attr_set_scratchpad_mode": (_pointer, _int),
     "convolution_forward_primitive_desc_create": (
         _out, _pointer, _int, _int, _pointer, _pointer, _pointer, _pointer, _dims, _dims, _dims, _dims, _pointer,
     ),
+    "binary_primitive_desc_create": (_out, _pointer, _int, _pointer, _pointer, _pointer, _pointer),
     "pooling_forward_primitive_desc_create": (
         _out, _pointer, _int, _int, _pointer, _pointer, _dims, _dims, _dims, _dims, _dims, _pointer,
     ),
@@ -127,11 +131,12 @@ def pixels(height: int, width: int, channels: int, dtype: int) -> Layout:
 
 def convolution(
     source: Layout, target: Layout, kernel: Sequence[int], dtype: int, *, strides: Sequence[int], padding: Padding,
-    add: bool = False, activation: int | None = None,
+    add: bool = False, terms: Sequence[tuple[int, Layout]] = (), activation: int | None = None,
 ) -> Primitive:  # fmt: skip
     """Returns a convolution by a kernel of `(kh, kw, in, out)`, with bias.
 
-    With `add` what is in the target already is added, before the activation.
+    With `add` what is in the target already is added. Then come `terms`, each ADD or SUBTRACT and the layout of what is
+    given as argument `term(i, add)`, and last the activation.
     """
     height, width, taken, given = kernel
     wanted = _made("memory_desc_create_with_tag", 4, _dims(given, taken, height, width), dtype, ANY)
@@ -139,8 +144,18 @@ def convolution(
     first, last = zip(*padding, strict=True)
     return _primitive(
         "convolution_forward", _engine(), INFERENCE, DIRECT, source.handle, wanted, bias.handle, target.handle,
-        _dims(*strides), _dims(0, 0), _dims(*first), _dims(*last), _attributes(add, activation), weighted=True,
+        _dims(*strides), _dims(0, 0), _dims(*first), _dims(*last), _attributes(add, terms, activation), weighted=True,
     )  # fmt: skip
+
+
+def term(number: int, add: bool = False) -> int:
+    """Returns the argument by which a convolution is given one of its `terms`."""
+    return POST_OPERATION * (number + add + 1) | OTHER
+
+
+def combining(algorithm: int, one: Layout, other: Layout, target: Layout) -> Primitive:
+    """Returns ADD, SUBTRACT or MAX of two values, number by number. Only where all lie alike is it fast."""
+    return _primitive("binary", _engine(), algorithm, one.handle, other.handle, target.handle, _attributes())
 
 
 def pooling(
@@ -225,11 +240,15 @@ def _engine() -> int:
     return _made("engine_create", CPU, 0)
 
 
-def _attributes(add: bool = False, activation: int | None = None) -> int:
+def _attributes(
+    add: bool = False, terms: Sequence[tuple[int, Layout]] = (), activation: int | None = None
+) -> int:  # fmt: skip
     operations, attributes = _made("post_ops_create"), _made("primitive_attr_create")
     c = _library()
     if add:
         _check(c.dnnl_post_ops_append_sum(operations, 1, 0, 0))
+    for algorithm, layout in terms:
+        _check(c.dnnl_post_ops_append_binary(operations, algorithm, layout.handle))
     if activation is not None:
         _check(c.dnnl_post_ops_append_eltwise(operations, activation, 0, 0))
     _check(c.dnnl_primitive_attr_set_post_ops(attributes, operations))

@@ -1,14 +1,14 @@
-"""The steps of a network as operations on values that share memory: what oneDNN is given to do, and where.
+"""The steps of a network as operations on values that share memory: what is to be done, and where.
 
 Steps → operations → values of a picture's shape → places in one stretch of memory.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from segtool.engine.network import Step
 from segtool.engine.onednn import ALIGNMENT, BFLOAT16, FLOAT32
+from segtool.engine.winograd import suits
 
 Sides = tuple[int, int]  # height and width
 SIZES = {BFLOAT16: 2, FLOAT32: 4}  # bytes
@@ -32,16 +32,30 @@ class Operation:
 
 @dataclass(frozen=True)
 class Value:
-    """Where `(h, w, C)` pixels of one of oneDNN's number formats lie in a room, from byte `begin` on."""
+    """Where `(h, w, C)` pixels of one of oneDNN's number formats lie in a room, from byte `begin` on.
+
+    If `parted` (h is even then), the even rows come first, then a row that belongs to none, then the odd rows.
+    """
 
     shape: tuple[int, int, int]
     dtype: int
     begin: int = 0
+    parted: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows as they lie there, with the one between."""
+        return self.shape[0] + self.parted
+
+    @property
+    def row(self) -> int:
+        """Numbers a row."""
+        return self.shape[1] * self.shape[2]
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return math.prod(self.shape) * SIZES[self.dtype]
+        return self.rows * self.row * SIZES[self.dtype]
 
 
 def plan(steps: Sequence[Step]) -> tuple[Operation, ...] | None:
@@ -83,7 +97,7 @@ def plan(steps: Sequence[Step]) -> tuple[Operation, ...] | None:
                 first = 0
                 for name, source in zip(step.inputs, sources, strict=True):
                     maker = next(i for i, operation in enumerate(done) if operation.target == source)
-                    if done[maker].step.kind == "spread" and len(users[name]) == 1:
+                    if done[maker].step.kind == "spread" and len(users[name]) == step.inputs.count(name) == 1:
                         done[maker] = replace(done[maker], target=value, channels=channels[value], first=first)
                     else:
                         done.append(Operation(step, source, value, channels[value], first))
@@ -115,14 +129,25 @@ def _plain(operation: Operation) -> bool:
 def values_of(operations: Sequence[Operation], sides: Sides, dtype: int) -> dict[str, Value]:
     """Returns the values that the operations read and write, by name, for a picture of `sides`, not yet placed."""
     final = last_convolution(operations)
+    parted: set[str] = set()
     values = {operations[0].source: Value((*sides, 3), dtype)}
     for number, operation in enumerate(operations):
         step, source = operation.step, values[operation.source]
         (height, width), _ = window(step, source)
         if step.kind == "spread":
             height, width = height * step.stride[0], width * step.stride[1]
-        values[operation.target] = Value((height, width, operation.channels), FLOAT32 if number >= final else dtype)
-    return values
+        target = Value((height, width, operation.channels), FLOAT32 if number >= final else dtype)
+        values[operation.target] = target
+        if number < final and suits(step, source.shape):
+            parted |= {operation.source, operation.target}
+        elif number < final and pointwise(step) and operation.source in parted:
+            parted.add(operation.target)  # spares a copy
+    return {name: replace(value, parted=name in parted) for name, value in values.items()}
+
+
+def pointwise(step: Step) -> bool:
+    """Returns whether a step is a convolution that knows no neighbours, to which rows may lie in any order."""
+    return step.kernel is not None and step.kernel.shape[:2] == (1, 1) and step.stride == (1, 1)
 
 
 def place(operations: Sequence[Operation], values: Mapping[str, Value]) -> tuple[dict[str, Value], int]:

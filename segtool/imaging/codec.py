@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from segtool.imaging.color import rgb_converter, strips
-from segtool.imaging.scaling import resize_image
+from segtool.imaging.scaling import resize_image, shrink_means
 from segtool.imaging.source import MAX_FRAMES_COUNTED, count_frames, opened
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,11 +36,13 @@ TURNS = {
 UPRIGHT = 1
 ROWS_BECOME_COLUMNS = (5, 6, 7, 8)
 FIRST_BECOMES_LAST = (3, 4, 6, 7)
-# Least pixels decoded for each that is wanted, along either side. Of the mask pixels of `person`, on 24 to 60 photos
-# enlarged to JPEGs of 1 to 12 megapixels, 0.06 to 0.07 % came out otherwise than by decoding whole from 3.1 on, 0.08 %
-# at 2.3 × 2.6, 0.10 % at 2.9 × 3.1, 0.13 to 0.16 % at 2, 0.25 to 0.45 % from 1.1 to 1.6; to cut a row and a column off
-# changed 0.13 to 0.33 %. A picture of 12 megapixels for 384×320 pixels takes 38 ms so, and 49 at 2.9, which is 1/2.
-HEADROOM = 2.3
+# Least pixels decoded for each that is wanted, along either side. Of the mask pixels of `person` and `person-fast`, on
+# 36 to 72 photos enlarged to JPEGs of 8 to 27 megapixels, this many came out otherwise than by decoding whole: 0.03 %
+# from 4.7 on, 0.05 % at 3.9, 0.07 % at 3.2, 0.04 % at 2.6, 0.07 to 0.10 % at 1.95, 0.13 % at 1.6, 0.11 % at 1.3. By
+# `resize_image` in place of `shrink_means` it was 0.07 % at 3.9, 0.10 % at 3.2, 0.09 % at 2.6, 0.10 to 0.16 % at 1.95,
+# 0.20 to 0.22 % below; to cut a row and a column off changed 0.13 to 0.33 %. A picture of 12 megapixels for 256×192
+# pixels takes 26 ms so, and 30 at 1/4.
+HEADROOM = 1.9
 
 
 def read_image(
@@ -121,7 +123,7 @@ def _reduced(image: Image.Image, size_of: SizeOf) -> tuple[Pixels, Size] | None:
         return None
     _, (_, _, columns, rows) = drafted
     # Turned last, for the pixels that lie partly beyond the picture are the last that are stored.
-    small = resize_image(_pixels(image, UPRIGHT), (height, width), extent=(rows, columns))
+    small = shrink_means(_pixels(image, UPRIGHT), (height, width), extent=(rows, columns))
     return small if turn is None else np.asarray(Image.fromarray(small).transpose(turn)), size
 
 

@@ -80,13 +80,19 @@ def _filtered(image: Pixels, values: Pixels | None) -> Iterator[Pixels]:
     count = max(1, min(height, STRIP // row))
     buffer = np.full((count, 1 + row), UP, np.uint8)
     above = np.zeros((1, row), np.uint8)
+    # Bytes wrap around, so 255 times a difference is that difference the other way round: no pixel need be multiplied.
+    mirrored = values is not None and values.tolist() == [0, 255]
+
+    def subtract(rows: Pixels, before: Pixels, out: Pixels) -> None:
+        np.subtract(*((before, rows) if mirrored else (rows, before)), out=out)
+
     for top in range(0, height, count):
         part = np.ascontiguousarray(image[top : top + count]).reshape(-1, row)
-        if values is not None:
+        if values is not None and not mirrored:
             part = _valued(part, values)
         filtered = buffer[: len(part)]
-        np.subtract(part[:1], above, out=filtered[:1, 1:])
-        np.subtract(part[1:], part[:-1], out=filtered[1:, 1:])
+        subtract(part[:1], above, filtered[:1, 1:])
+        subtract(part[1:], part[:-1], filtered[1:, 1:])
         above = part[-1:].copy()
         yield filtered
 

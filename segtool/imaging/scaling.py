@@ -4,6 +4,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+# The mean over a box that begins and ends within pixels takes these for evenly filled, which is to interpolate the
+# running sum linearly: off by x · (1 - x) / 2 of its second difference at x of the way through a pixel, a twelfth in
+# the mean. So means come out as if a twelfth of their own second difference had been added: it is taken off before.
+SHARPENED = np.array((-1, 14, -1), np.float32) / 12
+
+
+def shrink_means(
+    means: npt.NDArray[np.uint8], size: tuple[int, int], *, extent: tuple[float, float]
+) -> npt.NDArray[np.uint8]:
+    """Returns about what `resize_image` makes of a larger picture, given the means `(H, W, 3)` uint8 of its blocks of
+    pixels, `extent` of them: nearer to it than `resize_image` of the means is, by a third to a half.
+    """
+    sharp = cv2.sepFilter2D(means, -1, SHARPENED, SHARPENED, borderType=cv2.BORDER_REPLICATE)
+    return resize_image(np.asarray(sharp, np.uint8), size, extent=extent)
+
 
 def resize_image(
     image: npt.NDArray[np.uint8], size: tuple[int, int], *, extent: tuple[float, float] | None = None
