@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from segtool.imaging.geometry import Probability, to_mask
 from segtool.imaging.paint import legend_entries, paint, paint_colors
 from segtool.imaging.scaling import resize_image
 from segtool.options import Engine, Paint
-from segtool.pipeline import Predicted, Predictor, halving, predicted, shape_of
+from segtool.pipeline import Predicted, Predictor, cores, halving, predicted, shape_of
 from segtool.streaming import FailureLog, ordered_map
 
 # (H, W, 3) uint8 RGB, or a file. Of a large JPEG the two differ a little: as in the commands, the file is decoded no
@@ -65,7 +66,7 @@ class Model:
             return item.source, self._ids(item.probability, *item.size)
 
         log = FailureLog(_raise_at_once if failures is None else lambda path, why: failures.append((str(path), why)))
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             stream = predicted(
                 map(Path, paths), read=read_resized, card=self.card, load=lambda: self.predictor, executor=pool,
                 failures=log,
@@ -96,8 +97,8 @@ def load(
     cannot be used, UsageError for an unknown precision or device.
     """
     predictor = load_predictor(find_weights(str(weights)), precision=precision, device=device)
-    predict = halving(predictor.predict, warnings.warn)
-    ready = replace(predictor, predict=predict, batch_size=batch_size or predictor.batch_size)
+    predictor = predictor.wrapped(partial(halving, tell=warnings.warn))
+    ready = replace(predictor, batch_size=batch_size or predictor.batch_size)
     return Model(ready, predictor.card.cut(threshold))
 
 

@@ -16,7 +16,7 @@ from segtool.options import STYLES, VALUES, MaskOptions, OverlayOptions, Paint, 
 
 MASK, OVERLAY, CUTOUT, PROBABILITY = "mask", "overlay", "cutout", "probability"
 # Raised when the same weights come to see the same picture otherwise, so that no folder holds masks of either way.
-SIGHT = 2  # JPEGs decoded no larger than the network needs
+SIGHT = 3  # JPEGs decoded no larger than the network needs, the means of their pixels sharpened
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ It is handed `predict`; it never imports a model.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Generic, TypeVar
@@ -33,7 +33,8 @@ class Predictor:
     """Weights ready to run: `predict` takes sides that are multiples of the card's stride.
 
     It is fastest with `batch_size` pictures at once, and called from `in_flight` threads: the next batch is handed over
-    before the last is fetched from a GPU, or has left the last core.
+    before the last is fetched from a GPU. `inline`, where there is one, does the same on the thread that calls it, one
+    picture after the other: it is for threads that are one a core.
     """
 
     predict: Predict
@@ -42,6 +43,11 @@ class Predictor:
     device: str
     batch_size: int = 8
     in_flight: int = 1
+    inline: Predict | None = None
+
+    def wrapped(self, wrap: Callable[[Predict], Predict]) -> "Predictor":
+        """Returns the predictor with all that predicts in it wrapped."""
+        return replace(self, predict=wrap(self.predict), inline=self.inline and wrap(self.inline))
 
 
 @dataclass(frozen=True)
@@ -100,11 +106,21 @@ def predicted(
     def run(batch: Prepared[T]) -> tuple[Prepared[T], Probability]:
         return batch, predictor.predict(np.stack([image for _, image, _ in batch]))
 
-    batches = grouped(chain(first, ready), key=lambda item: item[1].shape, size=predictor.batch_size)
+    pictures = chain(first, ready)
+    if predictor.inline is not None:
+        alone = partial(_predicted_alone, predictor.inline)
+        yield from ordered_map(alone, pictures, executor, window=predictor.batch_size)
+        return
+    batches = grouped(pictures, key=lambda item: item[1].shape, size=predictor.batch_size)
     with ThreadPoolExecutor(predictor.in_flight) as calls:
         for batch, probabilities in ordered_map(run, batches, calls, window=predictor.in_flight):
             for (source, _, size), probability in zip(batch, probabilities, strict=True):
                 yield Predicted(source, size, probability)
+
+
+def _predicted_alone(predict: Predict, item: tuple[T, Pixels, Size]) -> Predicted[T]:
+    source, image, size = item
+    return Predicted(source, size, predict(image[None])[0])
 
 
 def halving(predict: Predict, tell: Tell) -> Predict:

@@ -100,9 +100,9 @@ def segmenter_of(
         weights = f"weights {card.name}{': ' + card.licence if card.licence else ''}"
         seen = f"tiles of {tile} pixels, batches of {batch_size}" if tile else f"batches of {batch_size}"
         tell(f"{predictor.device}, {predictor.precision}, {seen}, {weights}")
-        predict = halving(predictor.predict, tell)
-        predict = flipped(predict) if options.predicting.tta else predict
-        return replace(predictor, predict=predict, batch_size=batch_size)
+        predictor = predictor.wrapped(partial(halving, tell=tell))
+        predictor = predictor.wrapped(flipped) if options.predicting.tta else predictor
+        return replace(predictor, batch_size=batch_size)
 
     return Segmenter(
         classes=card.classes,

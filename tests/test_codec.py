@@ -407,7 +407,7 @@ def test_a_jpeg_is_decoded_as_small_as_leaves_some_pixels_for_each_one_wanted(
 @pytest.mark.parametrize("scale", [4, 8])
 def test_means_of_blocks_are_shrunk_to_nearer_what_the_whole_picture_is_shrunk_to(scale: int) -> None:
     coarse = np.random.default_rng(0).integers(0, 256, (19, 25, 3), np.uint8)
-    whole = cv2.resize(coarse, (800, 608), interpolation=cv2.INTER_CUBIC)
+    whole = np.asarray(cv2.resize(coarse, (800, 608), interpolation=cv2.INTER_CUBIC), np.uint8)
     blocks = resize_image(whole, (608 // scale, 800 // scale))  # which of whole blocks is their mean
     for wanted in ((608 // scale // 2 + 1, 800 // scale // 2 + 1), (608 // scale // 3, 800 // scale // 3)):
         expected = resize_image(whole, wanted).astype(int)

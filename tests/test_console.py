@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from segtool.imaging.metrics import ImageCounts, Tally, class_counts, image_scores, scores_of
-from segtool.report.console import show_evaluated, show_verdict, show_written
+from segtool.report.console import show_written
+from segtool.report.scored import show_evaluated, show_verdict
 from segtool.report.tables import print_evaluated
 from segtool.results import Evaluated, Written
 from segtool.scores import METRICS, Change, Comparison, Curve, Gate

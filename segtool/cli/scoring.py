@@ -80,9 +80,9 @@ def evaluate(
     Example: segtool evaluate data/ --weights runs/mine --html report.html
     """
     from segtool.commands.evaluate import evaluate as run
-    from segtool.report.console import show_evaluated, show_verdict
     from segtool.report.documents import evaluated_csv, evaluated_json, evaluated_markdown
     from segtool.report.notices import Show
+    from segtool.report.scored import show_evaluated, show_verdict
 
     if json + csv + markdown > 1:
         raise UsageError("--json, --csv and --markdown each fill stdout: give one of them.")

@@ -176,8 +176,8 @@ def train(
     Example: segtool train data/ runs/mine --epochs 30
     """
     from segtool.grid import parse_grid
-    from segtool.report.console import show_trained
     from segtool.report.notices import Show
+    from segtool.report.scored import show_trained
     from segtool.runs import read_config, repeated
 
     options = TrainOptions(

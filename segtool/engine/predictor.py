@@ -1,6 +1,7 @@
 """Weights to a function that runs them: on plain steps where the network is one of ours, else with Keras."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from segtool.pipeline import Predict, Predictor, cores
 
 # Where a core runs a picture (with_onednn): at least, and a core. Elsewhere all cores work on a batch, and what a
 # large network holds of it meanwhile counts.
-LANE_BATCH, PICTURES_A_CORE = 16, 2
+LEAST_BATCH, PICTURES_A_CORE = 16, 2
 CPU_BATCH, CPU_BATCH_LARGE, LARGE_FLOPS = 16, 8, 8e9
 GPU_BATCH = 64  # at most: a batch waits for pictures of one shape
 GPU_SHARE = 0.25  # of the free memory, for one batch of the two that are under way
@@ -49,27 +50,37 @@ def load_predictor(
     steps = read_steps(path) if backend() in ("tensorflow", "jax") else None
     if steps and steps[-1].channels(steps) != card.channels:
         steps = None  # Keras tells
-    predict = by_onednn(steps, chosen, where) if steps else None
-    batch, in_flight = max(LANE_BATCH, PICTURES_A_CORE * cores()), 2
-    if predict is None:
-        if sure:
-            found_device()
-        if steps:
-            predict = run_steps(steps, chosen, where, coarse=coarse)
-        else:
-            predict, chosen = _with_keras(path, precision, chosen, where)
-        batch = batch_size(steps, card, chosen, where)
-        in_flight = 1 if where == "cpu" else 2  # all cores work on one batch: no two at once
+    inline = by_onednn(steps, chosen, where) if steps else None
+    if inline is not None:
+        batch = max(LEAST_BATCH, PICTURES_A_CORE * cores())
+        found = Predictor(on_all_cores(inline), card, chosen, where, batch_size=batch, inline=inline)
+        return found.wrapped(telling_memory)
+    if sure:
+        found_device()
+    if steps:
+        predict = run_steps(steps, chosen, where, coarse=coarse)
+    else:
+        predict, chosen = _with_keras(path, precision, chosen, where)
+    batch = batch_size(steps, card, chosen, where)
+    in_flight = 1 if where == "cpu" else 2  # all cores work on one batch: no two at once
     return Predictor(telling_memory(predict), card, chosen, where, batch_size=batch, in_flight=in_flight)
 
 
 def by_onednn(steps: Sequence[Step], precision: Precision, device: str) -> Predict | None:
-    """Returns the function that runs `steps` by oneDNN alone, None where TensorFlow or JAX is to run them."""
+    """Returns the function that runs `steps` by oneDNN on the thread that calls it, None where TensorFlow or JAX is to
+    run them.
+    """
     if backend() != "tensorflow" or device != "cpu":
         return None
     from segtool.engine.with_onednn import onednn_function
 
     return onednn_function(steps, precision)
+
+
+def on_all_cores(inline: Predict) -> Predict:
+    """Returns what runs the pictures of a batch side by side, each by `inline` on a thread of its own, one a core."""
+    threads = ThreadPoolExecutor(cores())
+    return lambda batch: np.concatenate(list(threads.map(inline, batch[:, None])))
 
 
 def run_steps(steps: Sequence[Step], precision: Precision, device: str, *, coarse: bool = False) -> Predict:

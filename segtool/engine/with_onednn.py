@@ -5,7 +5,6 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Lock, local
 from typing import Any
@@ -22,16 +21,15 @@ from segtool.engine.precision import Precision, cpu_has_bfloat16
 from segtool.engine.program import Clear, Program, Ready, Weights, make_program
 from segtool.imaging.codec import Pixels
 from segtool.imaging.geometry import Probability
-from segtool.pipeline import Predict, cores
+from segtool.pipeline import Predict
 
 
 def onednn_function(steps: Sequence[Step], precision: Precision) -> Predict | None:
     """Returns `(B, h, w, 3)` uint8 to `(B, h, w, C)` float32 in [0, 1]; None where oneDNN is not there, or the network
     has something that is not done here.
 
-    Every picture is run alone and on one core, with as many at once as there are cores: then its probability depends on
-    nothing else, where oneDNN chooses by batch and threads how it sums, and no core waits for another at the end of
-    every operation, least of all for one that decodes a picture just now. The cost: a single picture has one core.
+    Every picture is run alone, on the thread that calls: then its probability depends on nothing else, where oneDNN
+    chooses by batch and threads how it sums, and no core waits for another at the end of every operation.
     """
     if onednn.library() is None or (precision == "bfloat16" and not cpu_has_bfloat16()):
         return None  # without AVX-512 oneDNN refuses bfloat16, where TensorFlow finds a way around
@@ -40,17 +38,14 @@ def onednn_function(steps: Sequence[Step], precision: Precision) -> Predict | No
         return None
     network, mine = Network(operations, precision), local()
 
-    def begin() -> None:
-        onednn.one_thread()
-        mine.room = Room(network)
-
-    threads = ThreadPoolExecutor(cores(), initializer=begin)
-
-    def run_one(picture: Pixels) -> Probability:
+    def run(batch: Pixels) -> Probability:
+        if not hasattr(mine, "room"):
+            onednn.one_thread()
+            mine.room = Room(network)
         room: Room = mine.room
-        return room.run(picture)
+        return np.stack([room.run(picture) for picture in batch])
 
-    return lambda batch: np.stack(list(threads.map(run_one, batch)))
+    return run
 
 
 class Network:

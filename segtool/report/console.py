@@ -1,17 +1,16 @@
-"""Results in the terminal. Results go to stdout; what went wrong goes to stderr."""
+"""How a command ended, in lines on stderr; with scores it is in `scored`, whose Rich takes 25 ms to be imported."""
 
 import sys
 
-from segtool.report.tables import console_for_results, gate_line, print_evaluated, print_scores
-from segtool.results import Adopted, Evaluated, Exported, Failures, Synthesised, Trained, Written
+from segtool.results import Adopted, Exported, Failures, Synthesised, Written
 
 
 def show_written(result: Written, *, kind: str, quiet: bool) -> None:
     """Prints the last notice of `mask` or `overlay` to stderr, and every file that failed with its reason."""
     if result.planned is None:
-        parts = [f"{_count(result.done, kind)} written to {result.output}"]
+        parts = [f"{count(result.done, kind)} written to {result.output}"]
     else:
-        parts = [f"{_count(result.planned, kind)} to be written to {result.output}; nothing was done"]
+        parts = [f"{count(result.planned, kind)} to be written to {result.output}; nothing was done"]
     if result.kept:
         parts.append(f"{result.kept} kept from before")
     if result.failures:
@@ -20,44 +19,6 @@ def show_written(result: Written, *, kind: str, quiet: bool) -> None:
         parts.append(f"{result.seconds:.1f} s, {result.done / max(result.seconds, 1e-9):.1f} pictures/s")
     if not quiet:
         print("; ".join(parts), file=sys.stderr)
-    show_failures(result.failures)
-
-
-def show_evaluated(result: Evaluated) -> None:
-    """Prints the score tables to stdout."""
-    print_evaluated(console_for_results(), result)
-
-
-def show_verdict(result: Evaluated) -> None:
-    """Says on stderr which pairs failed, and which gates said no and by how much."""
-    show_failures(result.failures)
-    for gate in result.gates:
-        if not gate.passed:
-            print(f"segtool: {gate_line(gate)}.", file=sys.stderr)
-    if result.fail_if_worse and result.comparison:
-        for change in result.comparison.worse:
-            assert change.interval is not None, "what is worse has an interval below 0"
-            print(
-                f"segtool: {change.key} fell by {change.before - change.now:.4f} "
-                f"(95 %: {-change.interval[1]:.4f} to {-change.interval[0]:.4f}) since {result.comparison.old}.",
-                file=sys.stderr,
-            )
-
-
-def show_trained(result: Trained, *, quiet: bool) -> None:
-    """Prints what the best epoch scores on each dataset's val split to stdout, and where the weights are to stderr."""
-    console = console_for_results()
-    for name, scores in result.scores:
-        print_scores(console, f"{name} (val, {_count(scores.pairs, 'pair')})", scores)
-    if not quiet:
-        state = (
-            ("interrupted; --resume goes on" if result.epochs else "interrupted; run it again")
-            if result.interrupted
-            else f"best epoch {result.best_epoch}"
-        )
-        print(
-            f"{result.run}: {_count(result.epochs, 'epoch')} in {result.seconds / 60:.1f} min, {state}", file=sys.stderr
-        )
     show_failures(result.failures)
 
 
@@ -98,5 +59,6 @@ def show_failures(failures: Failures) -> None:
         print(f"segtool: {why}" if what in why else f"segtool: {what}: {why}", file=sys.stderr)
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
+    """Returns `1 mask`, `2 masks`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
