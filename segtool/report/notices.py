@@ -4,9 +4,12 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 from tqdm import tqdm
+
+tqdm.set_lock(RLock())  # its own is for processes as well, of which there are none: 8 ms to import what that takes
 
 
 @dataclass(frozen=True)
