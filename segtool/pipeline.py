@@ -60,12 +60,14 @@ class Predicted(Generic[T]):
 
 
 def workers() -> ThreadPoolExecutor:
-    """Returns the threads that decode and write beside the network, one a core. OpenCV gets none of its own.
+    """Returns the threads that decode and write, one a core, and run the network where it is `inline`. OpenCV gets none
+    of its own.
 
-    The network takes all cores while it runs, and the system shares them out. Of 336 JPEGs of 12 megapixels on two
-    cores the whole of `segtool mask` took, in alternating runs, 10.1 s with Python's six threads, OpenCV's own beside
-    them, 16 pictures decoded ahead and 8 masks waiting to be written; 9.5 s with two, 32 and 16; 9.8 s with three. Of
-    480 JPEGs of 640×480 a mask took 4.3 ms with 32 decoded ahead, 4.1 with 64, in batches of 16.
+    Threads of the network's own beside them are for TensorFlow and JAX alone: with one more a core for oneDNN, 200
+    JPEGs of 12 megapixels took 7.4 s on two cores, and 7.1 s without (medians of four runs in turn). Of 336 all of
+    `segtool mask` took 10.1 s with Python's six threads and OpenCV's own, 16 pictures decoded ahead and 8 masks waiting
+    to be written; 9.5 s with two, 32 and 16; 9.8 s with three. Of 480 JPEGs of 640×480 a mask took 4.3 ms with 32
+    decoded ahead, 4.1 with 64, in batches of 16.
     """
     cv2.setNumThreads(1)
     return ThreadPoolExecutor(cores())
