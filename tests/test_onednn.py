@@ -22,6 +22,7 @@ from segtool.engine.with_onednn import onednn_function
 from segtool.engine.with_tensorflow import tensorflow_function
 from segtool.errors import SegtoolError
 from segtool.imaging.codec import Pixels
+from segtool.imaging.geometry import flipped
 from segtool.pipeline import Predict
 
 NAMES = ["shapes", "person", "cells", "street"]  # without normalisation, residual, two strides, softmax
@@ -82,6 +83,15 @@ def test_a_picture_gets_the_same_bits_whatever_its_neighbours(name: str, precisi
     predict(noise(2, 64, 64, 3))
     for first, last in ((0, 1), (1, 3), (3, 7)):
         np.testing.assert_array_equal(predict(batch[first:last]), found[first:last])
+
+
+@needs_library
+def test_alone_on_the_thread_that_asks_a_picture_gets_the_bits_of_a_batch() -> None:
+    predictor = load_predictor(find_weights("shapes"), precision="float32", device="cpu").wrapped(flipped)
+    batch = noise(3, 64, 96, 3)
+    assert predictor.inline is not None
+    alone_each = [predictor.inline(batch[i : i + 1]) for i in range(3)]
+    np.testing.assert_array_equal(np.concatenate(alone_each), predictor.predict(batch))
 
 
 SCALED = (
